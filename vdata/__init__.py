@@ -1,0 +1,58 @@
+"""vdata: any vision dataset as a chainable pipe of typed samples.
+
+    import vdata
+    pipe = vdata.load("kitti_flow").shuffle(seed=0).batch(8)
+
+Names load when first used, so `import vdata` costs nothing and needs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# public name -> the module that holds it
+_HOME = {
+    "load": "vdata.catalog",
+    "info": "vdata.catalog",
+    "list_datasets": "vdata.catalog",
+    "Card": "vdata.catalog",
+    "open": "vdata.pipe",
+    "from_folder": "vdata.pipe",
+    "from_iterable": "vdata.pipe",
+    "from_torch": "vdata.pipe",
+    "concat": "vdata.pipe",
+    "zip": "vdata.pipe",
+    "DataPipe": "vdata.pipe",
+    "register_verb": "vdata.pipe",
+    "Loader": "vdata.run.loader",
+    "Batch": "vdata.batch",
+    "Ragged": "vdata.batch",
+    "Key": "vdata.key",
+}
+_MODULES = ("catalog", "codecs", "datasets", "errors", "interop", "metrics", "tensors", "transforms", "viz")
+
+__all__ = ["__version__", *_HOME, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name in _MODULES:
+        return import_module(f"vdata.{name}")
+    raise AttributeError(f"module 'vdata' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from vdata import catalog, codecs, datasets, errors, interop, metrics, tensors, transforms, viz
+    from vdata.batch import Batch, Ragged
+    from vdata.catalog import Card, info, list_datasets, load
+    from vdata.key import Key
+    from vdata.pipe import DataPipe, concat, from_folder, from_iterable, from_torch, open, register_verb, zip
+    from vdata.run.loader import Loader

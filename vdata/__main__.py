@@ -1,0 +1,160 @@
+"""The command line: `vdata list | info | preview | pack | index | verify | doctor`. Each says what it does with --help."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+import click
+
+from vdata.errors import VdataError
+
+
+class _Group(click.Group):
+    """Errors of the library in one line, and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VdataError as error:
+            raise click.ClickException(f"{type(error).__name__}: {error}") from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="vdata-vision")
+def main() -> None:
+    """Vision datasets as pipes of typed samples."""
+
+
+@main.command("list")
+@click.option("--task", help="Only those of one task, for example 'optical flow'.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list.")
+def list_(task: str | None, as_json: bool) -> None:
+    """Names of the catalogue."""
+    from vdata.catalog import info, list_datasets
+
+    names = list_datasets(task)
+    if as_json:
+        click.echo(json.dumps(names))
+    else:
+        for name in names:
+            click.echo(f"{name:<20} {info(name).title}")
+
+
+@main.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="The card as JSON.")
+def info(name: str, as_json: bool) -> None:
+    """What is known of a dataset: splits, fields, licence, files."""
+    from vdata.catalog import info as card_of
+
+    card = card_of(name)
+    click.echo(json.dumps(asdict(card), default=str, indent=2) if as_json else str(card))
+
+
+def _pipe(source: str, split: str | None, root: str | None, fake: bool) -> Any:
+    from vdata.catalog import load
+
+    return load(source, split, root=root, fake=fake)
+
+
+_SOURCE = [
+    click.argument("source"),
+    click.option("--split", help="Which split of a catalogue dataset."),
+    click.option("--root", help="The folder that holds a catalogue dataset's files."),
+    click.option("--fake", is_flag=True, help="Tiny made-up data in the real format."),
+]
+
+
+def _source(command: Any) -> Any:
+    for decorate in reversed(_SOURCE):
+        command = decorate(command)
+    return command
+
+
+@main.command()
+@_source
+def show(source: str, split: str | None, root: str | None, fake: bool) -> None:
+    """Print the pipe over SOURCE (a name, a URL or a folder) and its first sample."""
+    pipe = _pipe(source, split, root, fake)
+    click.echo(pipe)
+    for name, value in next(iter(pipe.take(1))).items():
+        click.echo(f"  {name:<12}{value!r}")
+
+
+@main.command()
+@_source
+@click.option("-o", "--output", default="preview.png", show_default=True, help="Where to write the picture.")
+@click.option("-n", "--count", default=4, show_default=True, help="How many samples.")
+def preview(source: str, split: str | None, root: str | None, fake: bool, output: str, count: int) -> None:
+    """A contact sheet of the first samples: boxes, masks, key points and flow drawn."""
+    from vdata import viz
+
+    viz.save(viz.sheet(list(_pipe(source, split, root, fake).take(count))), output)
+    click.echo(output)
+
+
+@main.command()
+@_source
+@click.argument("url")
+@click.option("--samples-per-shard", default=10_000, show_default=True)
+@click.option("--overwrite", is_flag=True, help="Replace a data set that is already there.")
+def pack(source: str, split: str | None, root: str | None, fake: bool, url: str, samples_per_shard: int, overwrite: bool) -> None:
+    """Write SOURCE to shards in the folder URL."""
+    packed = _pipe(source, split, root, fake).pack(url, samples_per_shard=samples_per_shard, overwrite=overwrite)
+    click.echo(packed)
+
+
+@main.command()
+@click.argument("tars")
+@click.argument("folder")
+def index(tars: str, folder: str) -> None:
+    """Write the manifest of anybody's webdataset TARS ("a/{000..12}.tar", or a folder) into FOLDER."""
+    from vdata.shards.manifest import Manifest
+
+    click.echo(repr(Manifest.index(tars).save(folder)))
+
+
+@main.command()
+@click.argument("url")
+def verify(url: str) -> None:
+    """Read every sample of the shards at URL against its checksum; exit code 1 if one is broken."""
+    from vdata.errors import DataError
+    from vdata.progress import progress
+    from vdata.sharded import Sharded
+
+    source = Sharded.open(url)
+    if source.manifest.crc is None:
+        raise click.ClickException(f"{url} has no checksums to verify: they are foreign tars, pack them with vdata first")
+    broken = 0
+    with progress("verify", len(source)) as bar:
+        for number in range(len(source)):
+            try:
+                source.read(number)
+            except DataError as error:
+                broken += 1
+                click.echo(f"sample {number}: {error}", err=True)
+            bar.update(1)
+    click.echo(f"{len(source) - broken} of {len(source)} samples are as they were written")
+    if broken:
+        sys.exit(1)
+
+
+@main.command()
+def doctor() -> None:
+    """What a bug report needs: versions of everything that matters."""
+    click.echo(f"python {platform.python_version()} on {platform.platform()}")
+    for requirement in metadata.requires("vdata-vision") or []:
+        name = requirement.split(";")[0].split(">")[0].split("[")[0].strip()
+        try:
+            click.echo(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            click.echo(f"{name} is not installed")
+
+
+if __name__ == "__main__":
+    main()

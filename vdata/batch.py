@@ -1,0 +1,183 @@
+"""Many samples as one: `Batch`, `Ragged`, and `collate`, which makes them.
+
+Leaves of equal type, shape and metadata are stacked. Lists of objects (boxes, key points, instance masks,
+labels per box) are always `Ragged`, so that a leaf's type never depends on the luck of the batch; so are
+pictures of unequal sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vdata.tensors import BoundingBoxes, KeyPoints, Label, Mask, TypedTensor
+
+At = tuple[int, ...]  # a sample's place: (epoch, position, sub-index, ...)
+
+
+class Ragged:
+    """B tensors of one type and unequal shapes: values in one buffer, offsets, and a list's face.
+
+    values   where the shapes agree but for their first dimension, the rows end to end; else all elements, flat
+    offsets  int64 [B + 1] into the first dimension of `values`
+
+    >>> boxes = Ragged.of([torch.zeros(2, 4), torch.zeros(0, 4)])
+    >>> len(boxes), boxes[1].shape, boxes.offsets.tolist()
+    (2, torch.Size([0, 4]), [0, 2, 2])
+    """
+
+    __slots__ = ("metas", "offsets", "shapes", "type", "values")
+
+    def __init__(self, values: Tensor, offsets: Tensor, shapes: list[tuple[int, ...]], type: type, metas: list[dict[str, Any]]):
+        self.values, self.offsets, self.shapes, self.type, self.metas = values, offsets, shapes, type, metas
+
+    @classmethod
+    def of(cls, items: Sequence[Tensor]) -> Ragged:
+        """From tensors of one type and dtype."""
+        kinds = {(type(t), t.dtype) for t in items}
+        if len(kinds) != 1:
+            raise TypeError(f"a Ragged holds one type and dtype, got {sorted(str(k) for k in kinds)}")
+        plain = [t.plain() if isinstance(t, TypedTensor) else t for t in items]
+        metas = [t.meta() if isinstance(t, TypedTensor) else {} for t in items]
+        shapes = [tuple(t.shape) for t in plain]
+        rows = all(s for s in shapes) and len({s[1:] for s in shapes}) == 1
+        parts = plain if rows else [t.reshape(-1) for t in plain]
+        offsets = torch.tensor(np.cumsum([0, *(len(p) for p in parts)]), dtype=torch.int64, device=plain[0].device)
+        return cls(torch.cat(parts), offsets, shapes, type(items[0]), metas)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def __getitem__(self, index: int) -> Tensor:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is out of range for {len(self)} items")
+        index %= len(self)
+        start, stop = int(self.offsets[index]), int(self.offsets[index + 1])
+        plain = self.values[start:stop].reshape(self.shapes[index])
+        return self.type.make(plain, self.metas[index]) if issubclass(self.type, TypedTensor) else plain
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def _with(self, move: Callable[[Tensor], Tensor]) -> Ragged:
+        metas = [{n: move(v) if isinstance(v, Tensor) else v for n, v in m.items()} for m in self.metas]
+        return Ragged(move(self.values), move(self.offsets), self.shapes, self.type, metas)
+
+    def to(self, *args: Any, **kwargs: Any) -> Ragged:
+        """Moved to a device (arguments as `Tensor.to`); a dtype changes the values alone."""
+        out = self._with(lambda t: t.to(*args, **kwargs))
+        out.offsets = out.offsets.to(torch.int64)
+        return out
+
+    def pin_memory(self) -> Ragged:
+        """In page-locked memory."""
+        return self._with(lambda t: t.pin_memory())
+
+    def __repr__(self) -> str:
+        return f"Ragged({len(self)} x {self.type.__name__}, {str(self.values.dtype).removeprefix('torch.')}, {len(self.values)} rows)"
+
+    def __reduce__(self):
+        return Ragged, (self.values, self.offsets, self.shapes, self.type, self.metas)
+
+
+class Batch(dict[str, Any]):
+    """A dict of stacked or `Ragged` leaves, one entry a sample in each. `.size` is how many.
+
+    `at` are the places of its samples, from which transforms after `.batch` take their keys.
+    """
+
+    size: int
+    at: tuple[At, ...]
+
+    def __init__(self, leaves: Mapping[str, Any], size: int, at: Sequence[At] | None = None):
+        super().__init__(leaves)
+        self.size = size
+        self.at = tuple(at) if at is not None else tuple((0, i) for i in range(size))
+
+    def samples(self) -> list[dict[str, Any]]:
+        """The samples again, each a dict (tensors are views of the batch's)."""
+        return [{name: value[i] for name, value in self.items()} for i in range(self.size)]
+
+    def _with(self, move: Callable[[Any], Any]) -> Batch:
+        return Batch({n: move(v) if isinstance(v, (Tensor, Ragged)) else v for n, v in self.items()}, self.size, self.at)
+
+    def to(self, *args: Any, **kwargs: Any) -> Batch:
+        """Every tensor moved, arguments as `Tensor.to`."""
+        return self._with(lambda t: t.to(*args, **kwargs))
+
+    def pin_memory(self) -> Batch:
+        """Every tensor in page-locked memory."""
+        return self._with(lambda t: t.pin_memory())
+
+    def replace(self, leaves: Mapping[str, Any]) -> Batch:
+        """The same samples with other leaves."""
+        return Batch(leaves, self.size, self.at)
+
+    def __repr__(self) -> str:
+        shown = []
+        for name, value in self.items():
+            kind = type(value).__name__
+            if isinstance(value, Tensor):
+                kind += f" {str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+            shown.append(f"{name}: {repr(value) if isinstance(value, Ragged) else kind}")
+        return f"Batch({self.size}; {', '.join(shown)})"
+
+    def __reduce__(self):
+        return Batch, (dict(self), self.size, self.at)
+
+
+def collate(samples: Sequence[Mapping[str, Any]], at: Sequence[At] | None = None) -> Batch:
+    """A `Batch` of samples with the same keys, in new memory.
+
+    Typed tensors and plain ones stack or become Ragged; bool, int and float become tensors (int64, float64 as
+    torch's default collate does); everything else becomes a list. Samples with different keys raise, naming both.
+    """
+    if not samples:
+        raise ValueError("a batch needs at least one sample")
+    names = list(samples[0])
+    for i, sample in enumerate(samples):
+        if list(sample) != names and set(sample) != set(names):
+            odd = sorted(set(sample) ^ set(names))
+            raise ValueError(
+                f"samples of one batch must have the same fields, but {odd} is not in both {samples[0].get('__key__', 'sample 0')!r} and "
+                f"{sample.get('__key__', f'sample {i}')!r}: .select() the common fields, or give every sample an empty tensor"
+            )
+    return Batch({name: _column([s[name] for s in samples]) for name in names}, len(samples), at)
+
+
+def _column(values: list[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, np.ndarray):
+        values = [torch.from_numpy(np.ascontiguousarray(v)) for v in values]
+        first = values[0]
+    if isinstance(first, Tensor):
+        if any(type(v) is not type(first) or v.dtype != first.dtype for v in values):
+            kinds = sorted({f"{type(v).__name__} {str(getattr(v, 'dtype', '')).removeprefix('torch.')}".strip() for v in values})
+            raise TypeError(f"one field of a batch has several types: {', '.join(kinds)}")
+        return _stack(values)
+    if isinstance(first, (bool, int, float, np.generic)) and all(isinstance(v, (bool, int, float, np.generic)) for v in values):
+        return torch.as_tensor(np.asarray(values))
+    return values
+
+
+def _objects(value: Tensor) -> bool:
+    """Whether a leaf is a list of objects, of which the next sample may have another number."""
+    if isinstance(value, Mask):
+        return value.kind == "instance"
+    return isinstance(value, (BoundingBoxes, KeyPoints)) or (isinstance(value, Label) and value.ndim > 0)
+
+
+def _stack(values: list[Tensor]) -> Tensor | Ragged:
+    first = values[0]
+    metas = [_fixed(v) for v in values]
+    if _objects(first) or any(v.shape != first.shape for v in values) or any(m != metas[0] for m in metas):
+        return Ragged.of(values)
+    return torch.stack(values)
+
+
+def _fixed(value: Tensor) -> dict[str, Any]:
+    return {n: v for n, v in value.meta().items() if n not in value._rows} if isinstance(value, TypedTensor) else {}

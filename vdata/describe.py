@@ -1,0 +1,73 @@
+"""How a plan is printed: a line a stage, the fields where they change, and which guarantees hold or why not."""
+
+from __future__ import annotations
+
+import math
+
+from vdata import plan
+
+
+def describe(stage: plan.Stage, title: str = "DataPipe") -> str:
+    """The text of `print(pipe)`."""
+    lines = [f"{title} · {length(stage)} · {' · '.join(guarantees(stage))}"]
+    lines += _lines(stage, "  ")
+    for reason in reasons(stage):
+        lines.append(f"  {reason}")
+    return "\n".join(lines)
+
+
+def length(stage: plan.Stage) -> str:
+    """"200 samples", "25 batches of 8", "endless", "length not known"."""
+    count = stage.length
+    if isinstance(stage, plan.Filter) and stage.access == "dense":
+        return "length known after its scan" if stage.scan else "length known when it runs"
+    if count is None:
+        return "length not known"
+    batch = next((s for s in plan.line(stage) if isinstance(s, plan.Batch)), None)
+    what = "samples" if batch is None else f"batches of {batch.size}"
+    return f"endless {what}" if count == math.inf else f"{int(count):,} {what}"
+
+
+def guarantees(stage: plan.Stage) -> list[str]:
+    """The short names of what holds."""
+    held = []
+    if not plan.not_elastic(stage):
+        held.append("elastic")
+    buffered = any(isinstance(s, plan.Shuffle) and s.buffer_size for s in plan.chain(stage))
+    held.append("resume replays the epoch" if buffered else "exact resume" if held else "exact resume at the same world size")
+    if stage.length is not None and stage.length != math.inf:
+        held.append("len")
+    held.append(f"seed {plan.seed_of(stage)}")
+    return held
+
+
+def reasons(stage: plan.Stage) -> list[str]:
+    """One line for each guarantee that does not hold."""
+    out = []
+    why = plan.not_elastic(stage)
+    if why:
+        out.append(f"not elastic: {why}")
+    if stage.access == "stream" and stage.length is None:
+        out.append("no len, no pipe[i]: there is no index here")
+    if stage.access == "holes":
+        out.append("no len, no pipe[i]: how many samples pass the filter is not known")
+    return out
+
+
+def _lines(stage: plan.Stage, indent: str) -> list[str]:
+    lines: list[str] = []
+    for kid in plan.children(stage):
+        deeper = indent + "  " if isinstance(stage, plan.Several) else indent
+        lines += _lines(kid, deeper)
+    shown = f"{indent}{stage.name:<10}{stage.arguments()}".rstrip()
+    before = plan.children(stage)[0].fields if len(plan.children(stage)) == 1 else None
+    if stage.fields is not None and stage.fields != before:
+        shown = f"{shown:<48}  {fields(stage.fields)}"
+    elif stage.fields is None and before is not None:
+        shown = f"{shown:<48}  fields: whatever the function returns"
+    return [*lines, shown]
+
+
+def fields(known: plan.Fields) -> str:
+    """ "image: Image uint8 [3, H, W]  label: Label"."""
+    return "  ".join(f"{name}: {field}" for name, field in (known or {}).items())

@@ -1,0 +1,39 @@
+"""A file not yet decoded: bytes, what they should become, and where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Bytes of one field of one sample.
+
+    data    the bytes, or a memoryview of them; never copied before decoding
+    type    the tensor type or plain kind that they become: "Image", "Flow", "Mask", "json", ...;
+            "" lets the codec decide from magic bytes and suffix
+    suffix  the file's suffix without its first dot, lower case ("jpg", "seg.png"): a hint, never believed
+            where the bytes themselves tell
+    codec   a named encoding where bytes and type do not tell enough ("kitti_flow", "kitti_disparity")
+    meta    what the typed tensor carries beside its pixels (views, ignore_index, categories, ...)
+    where   url, shard, key, field, byte of the file: for errors
+    orient  whether a picture's EXIF orientation is applied (folders and users' tars) or ignored
+    """
+
+    data: bytes | memoryview
+    type: str = ""
+    suffix: str = ""
+    codec: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    where: Mapping[str, Any] = field(default_factory=dict)
+    orient: bool = True
+
+    def __repr__(self) -> str:
+        return f"Encoded({self.type or self.suffix or 'bytes'}, {len(self.data)} bytes)"
+
+    def __reduce__(self):
+        # A memoryview cannot be pickled; its bytes can.
+        data = bytes(self.data)
+        return Encoded, (data, self.type, self.suffix, self.codec, dict(self.meta), dict(self.where), self.orient)

@@ -1,0 +1,121 @@
+"""What went wrong, where, why, and what to do.
+
+    VdataError
+    ├── PlanError            the pipe as written cannot run (also a ValueError)
+    │   └── NoIndexError     the pipe has no index: no length, no random access
+    ├── NoKernelError        a transform does not know how to move this type (also a TypeError)
+    ├── UnknownDatasetError  no dataset or URL of that name (also a LookupError)
+    ├── StateError           a state that belongs to another plan, seed or world
+    ├── MissingPackageError  an optional package is not installed (also an ImportError)
+    └── DataError            bytes at rest are not what they should be
+        ├── DecodeError      a file is broken or of an unknown kind
+        ├── ShardError       a tar or a manifest is broken
+        │   ├── TruncatedShardError
+        │   └── ChecksumError
+        └── UnsafeFormatError   reading it would run code
+
+Only `DataError` may be skipped (`on_error="skip"`): all others are mistakes in a program.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_PLACES = ("url", "shard", "key", "field", "byte")
+
+
+class VdataError(Exception):
+    """The root: `except vdata.errors.VdataError` catches everything that vdata raises on purpose."""
+
+
+class PlanError(VdataError, ValueError):
+    """The pipe as written cannot run."""
+
+
+class NoIndexError(PlanError, TypeError):
+    """The pipe is a stream: it has no length and no random access (`len` needs a TypeError)."""
+
+
+class NoKernelError(VdataError, TypeError):
+    """A transform met a typed tensor that it cannot move."""
+
+
+class UnknownDatasetError(VdataError, LookupError):
+    """No dataset of that name, and no data at that URL."""
+
+
+class StateError(VdataError, ValueError):
+    """The state belongs to another plan, seed or world."""
+
+
+class MissingPackageError(VdataError, ImportError):
+    """An optional package is needed; the message names the extra that brings it."""
+
+
+class DataError(VdataError):
+    """Bytes at rest are not what they should be.
+
+    `what` happened; `url`, `shard`, `key`, `field`, `byte` say where, as far as known (outer layers
+    add what they know with `at`); `do` says what to do about it.
+    """
+
+    def __init__(self, what: str, *, do: str = "", **where: Any):
+        super().__init__(what)
+        self.what, self.do = what, do
+        self.where: dict[str, Any] = {}
+        self.at(**where)
+
+    def at(self, **where: Any) -> DataError:
+        """Add what is known of the place; what an inner layer said already stays."""
+        unknown = set(where) - set(_PLACES)
+        if unknown:
+            raise TypeError(f"an error has no place {sorted(unknown)}; places are {', '.join(_PLACES)}")
+        for name, value in where.items():
+            if value is not None:
+                self.where.setdefault(name, redact(value) if name == "url" else value)
+        return self
+
+    def __str__(self) -> str:
+        place = ", ".join(f"{n} {self.where[n]!r}" for n in _PLACES if n in self.where)
+        return self.what + (f" [{place}]" if place else "") + (f". {self.do}" if self.do else "")
+
+    def __reduce__(self):
+        return _rebuild, (type(self), self.what, self.do, self.where)
+
+
+def _rebuild(cls: type[DataError], what: str, do: str, where: dict[str, Any]) -> DataError:
+    return cls(what, do=do, **where)
+
+
+class DecodeError(DataError):
+    """A file is broken, or of a kind that no codec knows."""
+
+
+class ShardError(DataError):
+    """A tar or a manifest is broken."""
+
+
+class TruncatedShardError(ShardError):
+    """A tar ends before it should."""
+
+
+class ChecksumError(ShardError):
+    """Bytes differ from those that were written."""
+
+
+class UnsafeFormatError(DataError):
+    """The format can carry code; vdata never runs code from data."""
+
+
+_SECRET = re.compile(r"(?i)([?&](?:x-amz-[^=&]*|x-goog-[^=&]*|sig|signature|token|access_token|key|credential|awsaccesskeyid|googleaccessid)=)[^&#\s]*")
+_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def redact(url: object) -> str:
+    """A URL fit to be printed: no user info, no signature, no token.
+
+    >>> redact("https://me:pw@host/a.tar?X-Amz-Signature=abc&part=1")
+    'https://***@host/a.tar?X-Amz-Signature=***&part=1'
+    """
+    return _SECRET.sub(r"\1***", _USERINFO.sub("***@", str(url)))

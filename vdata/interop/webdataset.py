@@ -1,0 +1,48 @@
+"""A pipe for webdataset's pipelines, and a webdataset pipeline as a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from vdata import codecs
+from vdata.pipe import DataPipe, from_iterable
+from vdata.run.make import Ledger
+from vdata.run.ring import Inline
+from vdata.run.walk import Walk
+
+
+class _Samples:
+    """Iterates undecoded samples as webdataset has them: {"__key__", "image.png": bytes, ...}."""
+
+    def __init__(self, pipe: DataPipe):
+        self.walk = Walk(pipe.plan, decode=False)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for sample, _ in self.walk.run(self.walk.start(), Inline(Ledger())):
+            out: dict[str, Any] = {"__key__": sample.get("__key__", ""), "__url__": ""}
+            for name, value in sample.items():
+                if not name.startswith("__"):
+                    suffix, data = codecs.encode(value)
+                    out[f"{name}.{suffix}"] = data
+            yield out
+
+
+def to_webdataset(pipe: DataPipe) -> Any:
+    """A `webdataset.DataPipeline` over one epoch of the pipe, its fields as bytes: `.decode("torchrgb")` and on from there.
+
+    >>> [sorted(s) for s in to_webdataset(vdata.from_torch([{"x": 1}]))]
+    [['__key__', '__url__', 'x.json']]
+    """
+    import webdataset
+
+    return webdataset.DataPipeline(_Samples(pipe))
+
+
+def from_webdataset(dataset: Any, name: str = "") -> DataPipe:
+    """A pipe over any webdataset pipeline: a stream. For its tars with an index, `vdata.open(url)` reads them directly.
+
+    >>> list(from_webdataset([{"__key__": "a", "cls": 3}]))
+    [{'__key__': 'a', 'cls': 3}]
+    """
+    return from_iterable(dataset, name or type(dataset).__name__)

@@ -1,0 +1,121 @@
+"""Write a pipe to shards: webdataset tars that anybody reads, and the manifest that brings every tensor back as it was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from vdata import codecs
+from vdata.encoded import Encoded
+from vdata.errors import PlanError
+from vdata.field import Field
+from vdata.pipe import DataPipe
+from vdata.progress import progress
+from vdata.run.make import Ledger
+from vdata.run.ring import Inline
+from vdata.run.walk import Walk
+from vdata.shards.write import ShardWriter
+
+_AHEAD = 64
+
+
+def pack(
+    pipe: DataPipe, url: str | os.PathLike[str], *, samples_per_shard: int = 10_000, bytes_per_shard: int = 256 << 20,
+    prefix: str = "shard", overwrite: bool = False, quiet: bool | None = None,
+) -> DataPipe:  # fmt: skip
+    """Write one epoch of `pipe` to shards in the folder `url`, and open them.
+
+    What no stage needs decoded is written as the bytes it came as; typed tensors are written without loss. Equal
+    input gives equal bytes. The manifest is written last: a pack that was interrupted leaves no data set.
+
+    samples_per_shard, bytes_per_shard   a shard ends at whichever comes first
+    overwrite   replace a data set that is already there
+    quiet       no progress bar (default: one where the output is a terminal)
+
+    Raises PlanError for samples that are no dicts, whose fields change their type, or with a key that cannot be.
+
+    >>> len(pack(vdata.from_torch([{"x": 1}, {"x": 2}]), "memory://doc/pack", quiet=True))
+    2
+    """
+    walk = Walk(pipe.plan, decode=False)
+    total = walk.total if walk.elastic else None
+    schema: dict[str, Field] = {}
+    number = 0
+    with ShardWriter(url, schema, samples_per_shard=samples_per_shard, bytes_per_shard=bytes_per_shard, prefix=prefix, overwrite=overwrite) as writer:
+        samples = (value for value, _ in walk.run(walk.start(), Inline(Ledger())))
+        with progress("pack", total, quiet=quiet) as bar, ThreadPoolExecutor(1) as ahead:
+            for key, fields, members, columns in _ahead(ahead, samples):
+                _agree(schema, fields, key)
+                writer.write(key, members, columns)
+                number += 1
+                bar.update(1)
+    if not number:
+        raise PlanError("pack: the pipe is empty")
+    from vdata.pipe import open
+
+    return open(os.fspath(url))
+
+
+def _ahead(pool: ThreadPoolExecutor, samples: Any) -> Any:
+    """Samples written out as bytes, one thread ahead of the writer."""
+    waiting = []
+    for number, sample in enumerate(samples):
+        waiting.append(pool.submit(_written, number, sample))
+        if len(waiting) >= _AHEAD:
+            yield waiting.pop(0).result()
+    yield from (future.result() for future in waiting)
+
+
+def _written(number: int, sample: Any) -> tuple[str, dict[str, Field], dict[str, tuple[str, bytes]], dict[str, int | float]]:
+    if not isinstance(sample, Mapping):
+        raise PlanError(f"pack writes dict samples, got {type(sample).__name__}: pack before .to_tuple() and .enumerate()")
+    if hasattr(sample, "at"):
+        raise PlanError("pack writes samples, not batches: pack before .batch(), or .unbatch()")
+    key = str(sample.get("__key__", f"{number:08d}"))
+    fields, members, columns = {}, {}, {}
+    for name, value in sample.items():
+        if name.startswith("__"):
+            continue
+        try:
+            suffix, data = codecs.encode(value)
+        except TypeError as error:
+            raise PlanError(f"pack: field {name!r} of sample {key!r}: {error}") from None
+        members[name] = (suffix or "bin", data)
+        fields[name] = _field(value, suffix or "bin")
+        if (scalar := _scalar(value)) is not None:
+            columns[name] = scalar
+    return key, fields, members, columns
+
+
+def _field(value: Any, suffix: str) -> Field:
+    field = codecs.field_of(value, suffix)
+    if isinstance(value, Encoded) and not value.orient:
+        field = replace(field, meta={**field.meta, "orient": False})
+    return replace(field, suffix="")  # a field may mix suffixes: the manifest keeps each sample's own
+
+
+def _scalar(value: Any) -> int | float | None:
+    """What becomes a column of the index, so that `.filter(where=...)` can ask it."""
+    if isinstance(value, Encoded):
+        known = value.type or ("int" if value.suffix in ("cls", "cls2", "index") else "")
+        return _scalar(codecs.decode(value)) if known in ("int", "float", "Label") else None
+    if isinstance(value, bool) or type(value).__name__ == "Label":
+        return int(value) if isinstance(value, bool) or value.ndim == 0 else None
+    return value if isinstance(value, (int, float)) else None
+
+
+def _agree(schema: dict[str, Field], fields: dict[str, Field], key: str) -> None:
+    """Take a sample's fields into the schema; what differs between samples is left open, or raises."""
+    for name, field in fields.items():
+        known = schema.setdefault(name, field)
+        if known == field:
+            continue
+        if (known.type, known.codec, dict(known.meta)) != (field.type, field.codec, dict(field.meta)):
+            raise PlanError(
+                f"pack: field {name!r} of sample {key!r} is {field} {field.codec} {dict(field.meta)}, but before it was "
+                f"{known} {known.codec} {dict(known.meta)}: one field of a data set has one type"
+            )
+        schema[name] = replace(known, dtype=known.dtype if known.dtype == field.dtype else "")

@@ -1,0 +1,531 @@
+"""`DataPipe`: an immutable chain over a dataset. A method returns a new pipe; nothing runs until it is iterated.
+
+The pipe is also a `torch.utils.data.IterableDataset` with `state_dict` / `load_state_dict`: in a foreign loader it
+splits by worker always, by rank only where `.shard(world_size, rank)` asks for it (docs/design/0005-foreign-loaders.md).
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from vdata import plan
+from vdata.describe import describe
+from vdata.errors import NoIndexError, PlanError
+from vdata.plan import Stage
+from vdata.rewrite import optimise
+from vdata.run.loader import Loader
+from vdata.run.make import Ledger
+from vdata.run.ring import Inline
+from vdata.run.walk import State, Walk, scan
+from vdata.source import Iterated, MapStyle, Source, Stream
+from vdata.transforms import Compose, Transform
+
+
+class DataPipe(IterableDataset):
+    """Samples of a dataset and what is to be done with them, as a value: it prints, compares and pickles.
+
+    >>> pipe = vdata.from_iterable([{"x": i} for i in range(10)]).filter(even).map(halve).batch(2)
+    >>> [batch["x"].tolist() for batch in pipe]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(self, written: Stage):
+        self._plan = written
+        # Shared with the workers of a foreign loader, which learn the epoch from it.
+        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._state: State | None = None
+        self._loaded = False
+
+    @property
+    def plan(self) -> Stage:
+        """The last stage; each stage holds the one it draws from."""
+        return self._plan
+
+    # -- one sample in, one sample out ----------------------------------------------------------------------------------
+
+    def map(self, fn: Callable[[Any], Any]) -> DataPipe:
+        """`fn` of every sample (a dict of decoded tensors), or of every `Batch` after `.batch`.
+
+        >>> list(vdata.from_iterable([{"x": 4}]).map(halve))
+        [{'__key__': '00000000', 'x': 2}]
+        """
+        return DataPipe(plan.Map(self._plan, _function("map", fn)))
+
+    def apply(self, *transforms: Transform, passthrough: Sequence[str] = ()) -> DataPipe:
+        """Transforms of `vdata.transforms`, one after the other; every field of a sample moves together.
+
+        Draws are keyed by (seed, epoch, position, place in the pipe). `passthrough` names plain tensors that stay as
+        they are. After `.batch` each sample of the batch has its own draw, the same that it would have had before it.
+
+        >>> pipe = vdata.from_iterable([{"image": Image(torch.zeros(3, 8, 8))}]).apply(T.CenterCrop(4))
+        >>> next(iter(pipe))["image"].shape
+        torch.Size([3, 4, 4])
+        """
+        odd = [t for t in transforms if not isinstance(t, Transform)]
+        if odd or not transforms:
+            raise PlanError(f"apply takes transforms of vdata.transforms, got {odd or 'none'}: a plain function goes to .map(fn)")
+        single = len(transforms) == 1 and isinstance(transforms[0], Compose) and not passthrough
+        return DataPipe(plan.Apply(self._plan, transforms[0] if single else Compose(list(transforms), passthrough=tuple(passthrough))))
+
+    def decode(self, *, mode: str = "RGB", on_error: str = "raise") -> DataPipe:
+        """Options for decoding, which itself happens where a later stage first needs pixels.
+
+        mode      "RGB": pictures have three channels; "unchanged": as they lie in the file (grey, alpha, 16 bit)
+        on_error  "raise", or "skip": a broken sample is replaced by the next good one of its lane (over a stream it
+                  is left out), and named in `loader.stats()["substituted"]`
+
+        >>> print(vdata.from_iterable([]).decode(mode="unchanged").plan.mode)
+        unchanged
+        """
+        if mode not in ("RGB", "unchanged") or on_error not in ("raise", "skip"):
+            raise PlanError(f'decode: mode is "RGB" or "unchanged", on_error is "raise" or "skip", got {mode!r}, {on_error!r}')
+        late = next((s for s in plan.line(self._plan) if s.decoded), None)
+        if late is not None:
+            raise PlanError(f"decode stands after {late.name}, which reads pixels already: put .decode(...) before it")
+        return DataPipe(plan.Decode(self._plan, mode, on_error))
+
+    def select(self, *keys: str) -> DataPipe:
+        """Only these fields, and `__key__`. What is left out is not even decoded.
+
+        >>> list(vdata.from_iterable([{"x": 1, "y": 2}]).select("y"))
+        [{'__key__': '00000000', 'y': 2}]
+        """
+        if any(callable(k) for k in keys):
+            raise PlanError("select takes names of fields; webdataset's select(predicate) is .filter(fn) here")
+        return DataPipe(plan.Select(self._plan, keys))
+
+    def rename(self, **new_from_old: str) -> DataPipe:
+        """`rename(image="jpg")`: the field `jpg` is called `image` from here on; flows and boxes that name it follow.
+
+        >>> list(vdata.from_iterable([{"x": 1}]).rename(y="x"))
+        [{'__key__': '00000000', 'y': 1}]
+        """
+        return DataPipe(plan.Rename(self._plan, tuple((old, new) for new, old in new_from_old.items())))
+
+    def to_tuple(self, *keys: str) -> DataPipe:
+        """A plain tuple of these fields (of samples or batches).
+
+        >>> list(vdata.from_iterable([{"x": 1, "y": 2}]).to_tuple("y", "x"))
+        [(2, 1)]
+        """
+        keys = tuple(k for key in keys for k in key.split())  # webdataset writes to_tuple("jpg cls")
+        return DataPipe(plan.ToTuple(self._plan, keys))
+
+    def enumerate(self, start: int = 0) -> DataPipe:
+        """(number, sample) pairs, as the built-in.
+
+        >>> [n for n, _ in vdata.from_iterable([{}, {}]).enumerate()]
+        [0, 1]
+        """
+        return DataPipe(plan.Enumerate(self._plan, start))
+
+    def cache(self, limit: int | None = None) -> DataPipe:
+        """Keep decoded samples in memory, up to `limit` bytes in each process, for the epochs of one loader.
+
+        What stands before it must be the same in every epoch: no shuffle, no random transform.
+
+        >>> len(vdata.from_torch([({"x": 1},)]).cache())
+        1
+        """
+        return DataPipe(plan.Cache(self._plan, limit))
+
+    def seed(self, n: int) -> DataPipe:
+        """The seed of this pipe's transforms, wherever it stands; 0 where it is not given. `shuffle` has its own.
+
+        >>> "seed 3" in str(vdata.from_iterable([]).seed(3))
+        True
+        """
+        return DataPipe(plan.Seed(self._plan, int(n)))
+
+    def pipe(self, fn: Callable[..., DataPipe], *args: Any, **kwargs: Any) -> DataPipe:
+        """`fn(self, *args, **kwargs)`: a function that adds several stages, in a chain.
+
+        >>> len(vdata.from_torch([{"x": 1}]).pipe(lambda p, n: p.repeat(n), 3))
+        3
+        """
+        return fn(self, *args, **kwargs)
+
+    # -- which samples, in which order ------------------------------------------------------------------------------------
+
+    def shuffle(self, seed: int = 0, *, buffer_size: int | None = None, window: int | str | None = None) -> DataPipe:
+        """Another order each epoch, a function of (seed, epoch) alone.
+
+        With an index: a keyed bijection, whole up to 65,536 samples, else within windows of shards (`window`: how many
+        samples at least, or "all"). Over a stream: a buffer of `buffer_size` samples.
+
+        >>> [s["x"] for s in vdata.from_torch([{"x": i} for i in range(5)]).shuffle(seed=1)]
+        [0, 2, 4, 1, 3]
+        """
+        for s in plan.line(self._plan):
+            if type(s).__name__ == "Mix":
+                raise PlanError("shuffle over a mix would undo its weights: shuffle each child before mixing")
+        return DataPipe(plan.Shuffle(self._plan, seed, window, buffer_size))
+
+    def repeat(self, n: int | None = None) -> DataPipe:
+        """The pipe n times over, each pass shuffled and augmented as an epoch of its own; None: for ever.
+
+        >>> len(vdata.from_torch([{"x": 1}]).repeat(4))
+        4
+        """
+        if n is not None and n < 1:
+            raise PlanError(f"repeat: n must be positive, or None for ever, got {n}")
+        return DataPipe(plan.Repeat(self._plan, n))
+
+    def take(self, n: int) -> DataPipe:
+        """The first n samples (or batches).
+
+        >>> len(vdata.from_torch([{"x": 1}, {"x": 2}]).take(1))
+        1
+        """
+        return DataPipe(plan.Take(self._plan, _count("take", n)))
+
+    def skip(self, n: int) -> DataPipe:
+        """All but the first n.
+
+        >>> [s["x"] for s in vdata.from_torch([{"x": 1}, {"x": 2}]).skip(1)]
+        [2]
+        """
+        return DataPipe(plan.Skip(self._plan, _count("skip", n)))
+
+    def shard(self, num_shards: int, index: int) -> DataPipe:
+        """Every num_shards-th sample from `index` on. Ranks and workers of vdata's loader need none: they are dealt.
+
+        >>> [s["x"] for s in vdata.from_torch([{"x": i} for i in range(5)]).shard(2, 1)]
+        [1, 3]
+        """
+        return DataPipe(plan.Shard(self._plan, num_shards, index))
+
+    def filter(self, fn: Callable[[Any], bool] | None = None, *, where: Any = None, scan: bool = False) -> DataPipe:
+        """Samples for which `fn` holds.
+
+        where  instead of fn: {"label": 3} or {"label": [3, 5]}, or a function of the index's columns (numpy arrays)
+               returning a bool array; reads no sample and keeps every guarantee
+        scan   look at every sample once, remember which ones pass, and keep every guarantee
+
+        >>> [s["x"] for s in vdata.from_torch([{"x": i} for i in range(4)]).filter(even, scan=True)]
+        [0, 2]
+        """
+        return DataPipe(plan.Filter(self._plan, None if fn is None else _function("filter", fn), where, scan))
+
+    # -- other numbers of items ---------------------------------------------------------------------------------------------
+
+    def batch(self, batch_size: int, drop_last: bool = False, collate_fn: Callable[[list[Any]], Any] | None = None) -> DataPipe:
+        """`batch_size` samples as one `vdata.Batch`: what one rank receives at a step.
+
+        >>> [b["x"].tolist() for b in vdata.from_torch([{"x": i} for i in range(3)]).batch(2)]
+        [[0, 1], [2]]
+        """
+        return DataPipe(plan.Batch(self._plan, batch_size, drop_last, collate_fn))
+
+    def unbatch(self) -> DataPipe:
+        """The samples of each batch, one by one.
+
+        >>> [int(s["x"]) for s in vdata.from_torch([{"x": i} for i in range(3)]).batch(2).unbatch()]
+        [0, 1, 2]
+        """
+        return DataPipe(plan.Unbatch(self._plan))
+
+    def flat_map(self, fn: Callable[[Any], Iterable[Any]]) -> DataPipe:
+        """Every sample of the iterable that `fn` returns for each sample.
+
+        >>> list(vdata.from_torch([{"x": 2}]).flat_map(count_up))
+        [{'x': 0}, {'x': 1}]
+        """
+        return DataPipe(plan.FlatMap(self._plan, _function("flat_map", fn)))
+
+    # -- looking and running --------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        length = Walk(self._plan).length
+        if length == math.inf:
+            raise NoIndexError("an endless pipe has no length")
+        return int(length)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __getitem__(self, index: int) -> Any:
+        """Item `index` of epoch 0 (a sample, or a batch), by random access."""
+        local = optimise(self._plan, scan)
+        if local.access != "dense":
+            raise NoIndexError(f"pipe[i] needs an index: {plan.not_elastic(self._plan) or 'this pipe is a stream'}")
+        count = local.length
+        assert count is not None
+        if not isinstance(index, int):
+            raise TypeError(f"pipe[i] takes an int, got {type(index).__name__}: a range is .skip(a).take(n)")
+        if not (0 <= index < count or (count != math.inf and -count <= index < 0)):
+            raise IndexError(f"index {index} is out of range for {count} items")
+        item = Inline(Ledger()).node(local).make(0, index if index >= 0 else int(count) + index)
+        assert item is not None
+        return item.value
+
+    def __iter__(self) -> Iterator[Any]:
+        """One epoch in the caller's thread; in a worker of a foreign loader, that worker's share."""
+        info = get_worker_info()
+        walk = self._walk()
+        state = self._state if self._loaded and self._state is not None else walk.start(int(self._epoch))
+        self._loaded = False
+        self._state = state
+        for value, after in walk.run(state, Inline(Ledger())):
+            self._state = after
+            yield value
+        self._state = walk.next_epoch(state)
+        if info is None or info.id == 0:  # one writer: all workers finish the same pass
+            self._epoch.fill_(self._state["epoch"])
+
+    def _walk(self) -> Walk:
+        info = get_worker_info()
+        return Walk(self._plan, worker=info.id, workers=info.num_workers) if info else Walk(self._plan)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch of the next iteration, here and in the workers of a foreign loader."""
+        self._epoch.fill_(epoch)
+        self._state, self._loaded = None, False
+
+    def state_dict(self) -> State:
+        """Where iteration stands, as JSON. In vdata's own loader, ask the loader."""
+        return dict(self._state) if self._state is not None else self._walk().start(int(self._epoch))
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on from `state` at the next iteration; another pipe's state raises StateError."""
+        self._walk().check(state)
+        self._state, self._loaded = dict(state), True
+        self._epoch.fill_(state["epoch"])
+
+    def loader(
+        self, workers: int | None = None, *, mode: str = "thread", device: Any = None, prefetch: int = 2, pin_memory: bool | None = None,
+        rank: int | None = None, world_size: int | None = None, uneven: str = "drop", timeout: float = 300.0,
+        multiprocessing_context: str = "forkserver",
+    ) -> Loader:  # fmt: skip
+        """A `Loader`: the same samples in the same order, whatever is said here.
+
+        workers     how many threads or processes; the machine's cores by default, 0 for none
+        mode        "thread", "process" (a script needs `if __name__ == "__main__":`), or "inline"
+        device      where tensors are put; pin_memory: page-locked first (default: if the device is CUDA)
+        prefetch    how many items a worker may be ahead
+        rank, world_size   default: torch.distributed's, else the launcher's environment, else 0 of 1
+        uneven      "drop": all ranks get equally many samples, at most world_size - 1 are left out; "pad": some are
+                    repeated instead; "exact": neither, so ranks may differ by one
+        timeout     seconds that one result may take
+
+        >>> loader = vdata.from_torch([{"x": 1}]).loader(workers=2)
+        >>> len(loader), loader.state_dict()["position"]
+        (1, 0)
+        """
+        return Loader(
+            self._plan, workers=workers, mode=mode, device=device, prefetch=prefetch, pin_memory=pin_memory, rank=rank,
+            world_size=world_size, uneven=uneven, timeout=timeout, multiprocessing_context=multiprocessing_context,
+        )  # fmt: skip
+
+    def pack(self, url: str, **options: Any) -> DataPipe:
+        """Write the pipe to shards at `url` and open them: see `vdata.pack.pack` for the options."""
+        from vdata.pack import pack  # one floor up: a pipe need not know how it is written
+
+        return pack(self, url, **options)
+
+    def explain(self) -> str:
+        """The plan as it will run, after rewriting."""
+        return describe(optimise(self._plan, scan), "Runs as")
+
+    def __repr__(self) -> str:
+        return describe(self._plan)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DataPipe) and self._value() == other._value()
+
+    def __hash__(self) -> int:
+        return hash(self._value())
+
+    def _value(self) -> tuple[str, ...]:
+        return tuple(f"{s.name}({s.arguments()})" + (s.source.digest if isinstance(s, plan.Read) else "") for s in plan.chain(self._plan))
+
+    def __add__(self, other: Any) -> DataPipe:  # type: ignore[override]
+        return concat(self, other)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_plan": self._plan, "_epoch": self._epoch, "_state": self._state, "_loaded": self._loaded}
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in _ELSEWHERE:
+            raise AttributeError(f".{name}: {_ELSEWHERE[name]}")
+        verbs = [n for n in dir(type(self)) if not n.startswith("_")]
+        near = difflib.get_close_matches(name, verbs, 1)
+        raise AttributeError(f"a DataPipe has no .{name}" + (f": did you mean .{near[0]}?" if near else f"; it has {', '.join(verbs)}"))
+
+
+# -- names from elsewhere ----------------------------------------------------------------------------------------------------
+
+# What the torch DataPipes and webdataset call it, and what to write here.
+_ELSEWHERE = {
+    "prefetch": "prefetching is how, not what: .loader(prefetch=n)",
+    "pin_memory": "pinning is how, not what: .loader(pin_memory=True)",
+    "to": "moving is how, not what: .loader(device=...), or batch.to(device)",
+    "fork": "a pipe is a value: use it twice",
+    "demux": "write one .filter(fn) for each branch",
+    "mux": "write vdata.concat(a, b), or vdata.zip(a, b)",
+    "groupby": "write .flat_map(fn) over a batch",
+    "read_from_stream": "write vdata.open(url)",
+    "open_files": "write vdata.open(url) or vdata.from_folder(path)",
+    "routed_decode": "decoding happens by itself; .decode(mode=...) sets its options",
+    "resampled": "write .shuffle(seed=0).repeat()",
+    "with_epoch": "write .repeat().take(n)",
+    "with_length": "a length is never declared: len(pipe) is the true one",
+    "with_format": "samples are tensors already",
+    "map_dict": "write .map(fn) with a function of the sample",
+    "map_tuple": "write .map(fn) before .to_tuple(...)",
+    "compose": "write .pipe(fn)",
+    "split_by_node": "ranks are dealt by .loader(); in a foreign loader write .shard(world_size, rank)",
+    "split_by_worker": "workers are dealt by themselves",
+    "with_options": "how to run is said in .loader(...)",
+    "interleave": "write vdata.concat(a, b).shuffle()",
+    "mix": "write vdata.concat(a, b).shuffle(): mixing by weights comes with the streaming release",
+}
+
+
+def _same(self: DataPipe) -> DataPipe:
+    """torch's `sharding_filter`: nothing to do, since ranks and workers are dealt by themselves."""
+    return self
+
+
+def _batched(self: DataPipe, batchsize: int, partial: bool = True) -> DataPipe:
+    """webdataset's `batched`: `.batch(batchsize, drop_last=not partial)`."""
+    return self.batch(batchsize, drop_last=not partial)
+
+
+def _collate(self: DataPipe, collate_fn: Callable[[Any], Any]) -> DataPipe:
+    """torch's `collate` after `batch`: `.map(collate_fn)` on the list of samples."""
+    if not isinstance(self._plan, plan.Batch) or self._plan.collate_fn is not None:
+        raise PlanError(".collate(fn) belongs right after .batch(n): or write .batch(n, collate_fn=fn)")
+    return DataPipe(plan.Batch(self._plan.source, self._plan.size, self._plan.drop_last, collate_fn))
+
+
+def register_verb(fn: Callable[..., DataPipe]) -> Callable[..., DataPipe]:
+    """Add a method to every pipe: a function of a pipe that returns a pipe, called by its name.
+
+    >>> @vdata.register_verb
+    ... def doubled(pipe): return pipe.repeat(2)
+    >>> len(vdata.from_torch([{"x": 1}]).doubled())
+    2
+    """
+    name = fn.__name__
+    existing = DataPipe.__dict__.get(name)
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise PlanError(f"register_verb needs a function with a plain name, got {name!r}")
+    if existing is not None and getattr(existing, "__module__", None) != fn.__module__:
+        raise PlanError(f"a DataPipe has a .{name} already: choose another name")
+    setattr(DataPipe, name, fn)
+    return fn
+
+
+for _verb, _fn in {"sharding_filter": _same, "batched": _batched, "unbatched": DataPipe.unbatch, "collate": _collate}.items():
+    setattr(DataPipe, _verb, _fn)
+
+
+# -- where pipes come from -----------------------------------------------------------------------------------------------------
+
+
+def read(source: Source | Stream) -> DataPipe:
+    """The pipe over a `Source` or `Stream` of one's own."""
+    return DataPipe(plan.Read(source))
+
+
+def from_iterable(iterable: Iterable[Any] | Callable[[], Iterable[Any]], name: str = "") -> DataPipe:
+    """Samples (dicts; anything else becomes {"value": it}) of an iterable: a stream, without an index.
+
+    An iterator can be read once; a function that returns a fresh one can be read every epoch.
+
+    >>> list(vdata.from_iterable([{"x": 1}]))
+    [{'__key__': '00000000', 'x': 1}]
+    """
+    return read(Iterated(iterable, name))
+
+
+def from_torch(dataset: Any, keys: Sequence[str] | None = None) -> DataPipe:
+    """A torch map-style dataset (anything with `len` and `[i]`). (image, target) becomes image and label.
+
+    `keys` names the parts of other tuples.
+
+    >>> vdata.from_torch([(1.0, 2)])[0]
+    {'__key__': '00000000', 'image': 1.0, 'label': 2}
+    """
+    return read(MapStyle(dataset, keys))
+
+
+def from_folder(path: str, *, labels: bool = True) -> DataPipe:
+    """Pictures of a folder; with `labels`, its sub-folders are the classes, in sorted order (as ImageFolder).
+
+    Samples have `image`, `label` and `__key__` (the path without its suffix). EXIF orientation is applied.
+
+    >>> from_folder("/nowhere")
+    Traceback (most recent call last):
+    ...
+    vdata.errors.UnknownDatasetError: there is no folder '/nowhere'
+    """
+    from vdata.folder import Folder
+
+    return read(Folder(path, labels=labels))
+
+
+def open(url: str | Sequence[str], **options: Any) -> DataPipe:
+    """Shards: a folder that vdata packed, or webdataset tars of anybody's ("data/{000..146}.tar", a list, a folder).
+
+    Samples of foreign tars have their extensions as fields ("jpg", "cls", "seg.png"), decoded by suffix.
+
+    orient     whether the EXIF orientation of foreign pictures is applied (default True)
+    """
+    from vdata.sharded import Sharded
+
+    return read(Sharded.open(url, **options))
+
+
+def concat(*pipes: DataPipe) -> DataPipe:
+    """One pipe after the other.
+
+    >>> len(vdata.concat(vdata.from_torch([{"x": 1}]), vdata.from_torch([{"x": 2}])))
+    2
+    """
+    return DataPipe(plan.Concat(_plans("concat", pipes)))
+
+
+def zip(*pipes: DataPipe) -> DataPipe:
+    """Samples side by side, as one dict with the fields of all. Lengths must be equal.
+
+    >>> vdata.zip(vdata.from_torch([{"x": 1}]), vdata.from_torch([{"y": 2}]))[0]
+    {'__key__': '00000000', 'x': 1, 'y': 2}
+    """
+    return DataPipe(plan.Zip(_plans("zip", pipes)))
+
+
+def _plans(verb: str, pipes: Sequence[Any]) -> tuple[Stage, ...]:
+    if len(pipes) == 1 and isinstance(pipes[0], (list, tuple)):
+        pipes = pipes[0]
+    odd = [type(p).__name__ for p in pipes if not isinstance(p, DataPipe)]
+    if odd or not pipes:
+        raise PlanError(f"{verb} takes DataPipes, got {', '.join(odd) or 'none'}")
+    return tuple(p.plan for p in pipes)
+
+
+def _function(verb: str, fn: Any) -> Any:
+    if not callable(fn):
+        raise PlanError(f"{verb} takes a function, got {type(fn).__name__}")
+    if isinstance(fn, Transform):
+        raise PlanError(f"{verb}({fn!r}): a transform goes to .apply(...), which gives it its key")
+    return fn
+
+
+def _count(verb: str, n: Any) -> int:
+    if not isinstance(n, int) or n < 0:
+        raise PlanError(f"{verb} takes a number of samples, at least 0, got {n!r}")
+    return n
+
+
+Verbs = Mapping[str, str]

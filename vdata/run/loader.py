@@ -1,0 +1,155 @@
+"""`Loader` runs a pipe: with which workers, on which rank, to which device. The pipe says what, the loader how."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from vdata import plan
+from vdata.errors import NoIndexError, PlanError
+from vdata.run.device import to_device
+from vdata.run.make import Ledger
+from vdata.run.ring import Inline, Processes, Threads
+from vdata.run.walk import State, Walk
+
+
+class Loader:
+    """Iterate a pipe, epoch after epoch. Made by `pipe.loader(...)`, whose arguments are described there.
+
+    >>> loader = vdata.from_iterable([{"x": 1}, {"x": 2}]).loader(mode="inline")
+    >>> [sample["x"] for sample in loader]
+    [1, 2]
+    """
+
+    def __init__(
+        self, written: plan.Stage, *, workers: int | None = None, mode: str = "thread", device: Any = None, prefetch: int = 2,
+        pin_memory: bool | None = None, rank: int | None = None, world_size: int | None = None, uneven: str = "drop",
+        timeout: float = 300.0, multiprocessing_context: str = "forkserver",
+    ):  # fmt: skip
+        if mode not in ("thread", "process", "inline"):
+            raise PlanError(f'mode is "thread", "process" or "inline", got {mode!r}')
+        if prefetch < 1 or timeout <= 0 or (workers is not None and workers < 0):
+            raise PlanError(f"prefetch and timeout must be positive and workers not negative, got {prefetch}, {timeout}, {workers}")
+        if mode == "inline" and workers:
+            raise PlanError(f'mode="inline" has no workers, got workers={workers}: leave it out, or use mode="thread"')
+        rank, world_size = _world(rank, world_size)
+        self.walk = Walk(written, rank=rank, world=world_size, uneven=uneven)
+        self.mode = "inline" if workers == 0 else mode
+        self.workers = _cores() if workers is None else workers
+        self.device = None if device is None else torch.device(device)
+        cuda = self.device is not None and self.device.type == "cuda"
+        self.pin_memory = cuda if pin_memory is None else pin_memory
+        self.timeout, self.prefetch, self.context = timeout, prefetch, multiprocessing_context
+        self._ledger = Ledger()
+        self._engine = self._make_engine()
+        self._state: State = self.walk.start()
+        self._resume = False
+        self._live: Iterator[Any] | None = None
+        self._delivered = 0
+
+    def _make_engine(self) -> Inline:
+        ahead = self.prefetch * max(1, self.workers)
+        if self.mode == "thread":
+            return Threads(self._ledger, self.workers, ahead, self.timeout)
+        if self.mode == "process":
+            return Processes(self._ledger, self.workers, ahead, self.timeout, self.context)
+        return Inline(self._ledger)
+
+    def __iter__(self) -> Iterator[Any]:
+        """One epoch: from its start, or from where a loaded state stands. An earlier iteration ends."""
+        self.close()
+        if not self._resume:
+            self._state = self.walk.start(self._state["epoch"])
+        self._resume = False
+        self._live = self._iterate(self._state)
+        return self._live
+
+    def _iterate(self, state: State) -> Iterator[Any]:
+        try:
+            for value, after in self.walk.run(state, self._engine):
+                self._state = after
+                self._delivered += getattr(value, "size", 1) if isinstance(value, dict) else 1
+                yield to_device(value, self.device, self.pin_memory)
+            self._state = self.walk.next_epoch(self._state)
+        finally:
+            self._engine.close()
+
+    def __len__(self) -> int:
+        """Items (batches) of an epoch on this rank."""
+        length = self.walk.length
+        if length == math.inf:
+            raise NoIndexError("an endless pipe has no length")
+        return int(length)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way, or the next one."""
+        return self._state["epoch"]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Start the next iteration at the beginning of this epoch."""
+        self.close()
+        self._state, self._resume = self.walk.start(epoch), False
+
+    def state_dict(self) -> State:
+        """Where the loader stands, as JSON: what was delivered, not what was fetched ahead."""
+        return dict(self._state)
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on from `state` at the next iteration. Another pipe's state raises StateError, another decoder warns."""
+        self.walk.check(state)
+        fresh = self.walk.start()
+        if state.get("decoder") != fresh["decoder"]:
+            warnings.warn(f"the state was saved with {state.get('decoder')}, here is {fresh['decoder']}: pixels may differ in their last bits", UserWarning, stacklevel=2)
+        self.close()
+        self._state = {**state, "decoder": fresh["decoder"]}
+        self._resume = True
+
+    def stats(self) -> dict[str, Any]:
+        """What was delivered since the loader was made, and every broken sample that was replaced."""
+        total = self.walk.total if self.walk.elastic else None
+        return {
+            "delivered": self._delivered,
+            "substituted": list(self._ledger.substituted),
+            "epoch": self._state["epoch"],
+            "position": self._state["position"],
+            "samples": None if total == math.inf else total,
+        }
+
+    def close(self) -> None:
+        """End the iteration under way and its workers. The loader can be iterated again."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.close()  # type: ignore[attr-defined]
+        self._engine.close()
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        how = self.mode if self.mode == "inline" else f"{self.workers} {self.mode} workers"
+        world = f", rank {self.walk.rank} of {self.walk.world}" if self.walk.world > 1 else ""
+        return f"Loader({how}{world}, epoch {self.epoch}, position {self._state['position']})"
+
+
+def _cores() -> int:
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def _world(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """Rank and world size: as given, else torch.distributed's, else the launcher's environment, else one rank."""
+    if (rank is None) != (world_size is None):
+        raise PlanError("give rank and world_size together, or neither")
+    if rank is not None and world_size is not None:
+        return rank, world_size
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))

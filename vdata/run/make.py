@@ -1,0 +1,386 @@
+"""Compile the indexed part of a plan to one function: make(epoch, position) -> Item, or None for a hole."""
+
+from __future__ import annotations
+
+import bisect
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vdata import codecs, plan
+from vdata.batch import At, Batch, collate
+from vdata.encoded import Encoded
+from vdata.errors import DataError, PlanError
+from vdata.key import Key
+from vdata.order import Order, substitutes
+from vdata.rewrite import DecodeApply
+from vdata.run.window import decode_and_apply
+from vdata.tensors import Flow, TypedTensor
+
+
+class Item(NamedTuple):
+    """A sample (or a batch, or what a function made of one) and its place: what its random draws are keyed by."""
+
+    at: At
+    value: Any
+
+
+Make = Callable[[int, int], Item | None]
+
+
+@dataclass
+class Ledger:
+    """What a run has to confess: every sample that was replaced because it was broken."""
+
+    substituted: list[dict[str, Any]] = field(default_factory=list)
+
+    def replaced(self, error: DataError, epoch: int, position: int, by: int | None) -> None:
+        """Name a broken sample, and the position that stands in for it (None: a stream goes on without it)."""
+        entry = {"epoch": epoch, "position": position, "by": by, **error.where, "error": str(error)}
+        self.substituted.append(entry)
+
+
+@dataclass
+class Node:
+    """A compiled plan with an index."""
+
+    make: Make
+    length: int | float
+    batched: bool  # whether an item is a batch: worth a hand-off of its own
+
+
+def compile(stage: plan.Stage, ledger: Ledger) -> Node:
+    """The node of a plan whose access is "dense" or "holes"."""
+    length = _positions(stage)
+    return Node(_make(stage, ledger), length, any(isinstance(s, plan.Batch) for s in plan.chain(stage)))
+
+
+def _positions(stage: plan.Stage) -> int | float:
+    """How many positions a stage has: its length, or for one with holes, its source's."""
+    if isinstance(stage, plan.Concat):
+        return sum(_positions(s) for s in stage.sources)
+    if isinstance(stage, plan.Repeat) and stage.access == "holes":
+        return math.inf if stage.n is None else stage.n * _positions(stage.source)
+    if isinstance(stage, plan.Deal | plan.Shard) and stage.access == "holes":
+        return _holed_share(stage)
+    if stage.length is None:
+        return _positions(stage.source)
+    return stage.length
+
+
+def _holed_share(stage: plan.Deal | plan.Shard) -> int | float:
+    inner = _positions(stage.source)
+    if inner == math.inf:
+        return inner
+    first, step = (stage.first, stage.world) if isinstance(stage, plan.Deal) else (stage.index, stage.num_shards)
+    return len(range(first, int(inner), step))
+
+
+def _make(stage: plan.Stage, ledger: Ledger) -> Make:
+    match stage:
+        case plan.Read(source):
+            return lambda e, p: Item((e, p), source.read(p))
+        case plan.Concat(sources):
+            return _concat(sources, ledger)
+        case plan.Zip(sources):
+            makes = [_make(s, ledger) for s in sources]
+            return lambda e, p: Item((e, p), merge([m(e, p) for m in makes]))
+        case plan.Decode():
+            return _decode(stage, _make(stage.source, ledger), _positions(stage), ledger)
+        case DecodeApply():
+            return _decode_apply(stage, _make(stage.source, ledger), _positions(stage), ledger)
+        case plan.Cache(source, limit):
+            return _cache(_make(source, ledger), limit)
+    inner = _make(stage.source, ledger)
+    if isinstance(stage, plan.Filter):
+        keep, where = stage.fn, stage
+        return lambda e, p: item if (item := inner(e, p)) is not None and _keeps(where, keep, item) else None
+    if (change := each(stage)) is not None:
+        return lambda e, p: change(item, p) if (item := inner(e, p)) is not None else None
+    match stage:
+        case plan.Shuffle():
+            row = stage_order(stage).row
+            return lambda e, p: _moved(inner(e, row(e, p)), e, p)
+        case plan.Repeat(source):
+            inner_length = _positions(source)
+            return lambda e, p: _moved(inner(e + p // int(inner_length), p % int(inner_length)), e, p) if inner_length != math.inf else inner(e, p)
+        case plan.Skip(_, n):
+            return lambda e, p: _moved(inner(e, p + n), e, p)
+        case plan.Take():
+            return inner
+        case plan.Shard(_, num_shards, index):
+            return lambda e, p: _moved(inner(e, p * num_shards + index), e, p)
+        case plan.Pick(_, positions):
+            return lambda e, p: inner(e, int(positions[p]))
+        case plan.Deal():
+            first, world, total = stage.first, stage.world, stage.source.length
+            wrap = total if stage.uneven == "pad" else None
+            return lambda e, p: inner(e, (first + p * world) if wrap is None else (first + p * world) % int(wrap))
+        case plan.Batch():
+            return _batch(stage, inner)
+    raise PlanError(f"{stage.name} has no index")  # unreachable for a plan whose access is not "stream"
+
+
+def stage_order(stage: plan.Shuffle) -> Order:
+    """The order of a shuffle; over a filter with holes, of the positions beneath it."""
+    if stage.source.access == "dense":
+        return stage.order()
+    return Order(np.array([_positions(stage.source)], np.int64), stage.seed, stage.window)
+
+
+def _moved(item: Item | None, epoch: int, position: int) -> Item | None:
+    return None if item is None else Item((epoch, position), item.value)
+
+
+# -- one item in, one item out: the same for an index and a stream ---------------------------------------------------------
+
+
+def each(stage: plan.Stage) -> Callable[[Item, int], Item] | None:
+    """What a one-to-one stage does to an item at a position; None for other stages."""
+    match stage:
+        case plan.Map(_, fn):
+            return lambda item, p: Item(item.at, _mapped(stage, fn, item))
+        case DecodeApply():
+            return lambda item, p: Item(item.at, windowed(stage, item))
+        case plan.Apply():
+            return lambda item, p: Item(item.at, applied(stage, item))
+        case plan.Decode():
+            return lambda item, p: Item(item.at, decoded(item.value, stage.mode))
+        case plan.Select(_, keys):
+            return lambda item, p: Item(item.at, _selected(item.value, keys))
+        case plan.Rename(_, names):
+            return lambda item, p: Item(item.at, renamed(item.value, dict(names)))
+        case plan.ToTuple(_, keys):
+            return lambda item, p: Item(item.at, tuple(_field(item.value, k) for k in keys))
+        case plan.Enumerate(_, start):
+            return lambda item, p: Item(item.at, (start + p, item.value))
+        case plan.Seed():
+            return lambda item, p: item
+    return None
+
+
+@contextmanager
+def noted(stage: plan.Stage, item: Item) -> Iterator[None]:
+    """Say on any error in whose hands, and on which sample, it happened."""
+    try:
+        yield
+    except DataError as error:
+        raise error.at(key=key_of(item.value)) from error.__cause__
+    except Exception as error:
+        error.add_note(f"in .{stage.name}({stage.arguments()}), sample {key_of(item.value)!r}, epoch {item.at[0]}, position {item.at[1]}")
+        raise
+
+
+def key_of(value: Any) -> Any:
+    """The stable id of a sample, or of the first of a batch."""
+    key = value.get("__key__") if isinstance(value, Mapping) else None
+    return key[0] if isinstance(key, list) and key else key
+
+
+def _mapped(stage: plan.Stage, fn: Callable[[Any], Any], item: Item) -> Any:
+    with noted(stage, item):
+        out = fn(item.value)
+    if isinstance(item.value, Batch) and isinstance(out, dict) and not isinstance(out, Batch):
+        return item.value.replace(out)  # still these samples: transforms after it find their keys
+    return out
+
+
+def _keeps(stage: plan.Stage, keep: Any, item: Item) -> bool:
+    with noted(stage, item):
+        return bool(keep(item.value))
+
+
+def applied(stage: plan.Apply, item: Item) -> Any:
+    """A sample or batch under the stage's transforms, drawn for by its place."""
+    with noted(stage, item):
+        return stage.transform(item.value, key=stage_key(stage, item))
+
+
+def windowed(stage: DecodeApply, item: Item) -> Any:
+    """A sample decoded and transformed in one step."""
+    assert stage.decode is not None
+    with noted(stage, item):
+        return decode_and_apply(stage.transform, item.value, stage_key(stage, item), stage.decode.mode)
+
+
+def stage_key(stage: plan.Apply, item: Item) -> Key:
+    """fold(seed, place, path of the stage); a batch has one for each of its samples."""
+    places = item.value.at if isinstance(item.value, Batch) else (item.at,)
+    if len({len(at) for at in places}) == 1:
+        columns = np.array(places, np.int64).astype(np.uint64).T
+        return Key.of(stage.seed, *columns, stage.path)
+    return Key.concat([Key.of(stage.seed, *at, stage.path) for at in places])
+
+
+def _selected(value: Any, keys: tuple[str, ...]) -> Any:
+    names = [k for k in ("__key__",) if k in value and k not in keys] + list(keys)
+    out = {k: _field(value, k) for k in names}
+    return value.replace(out) if isinstance(value, Batch) else out
+
+
+def _field(sample: Mapping[str, Any], key: str) -> Any:
+    if key not in sample:
+        raise PlanError(f"sample {key_of(sample)!r} has no field {key!r}; it has {sorted(sample)}")
+    return sample[key]
+
+
+def renamed(sample: Mapping[str, Any], names: Mapping[str, str]) -> Any:
+    """The sample under new names; what refers to a picture by name follows."""
+    for old in names:
+        _field(sample, old)
+    clash = sorted(set(names.values()) & (set(sample) - set(names)))
+    if clash:
+        raise PlanError(f"rename: {clash} is already a field of sample {key_of(sample)!r}: rename or leave out the old one first")
+    out = {names.get(n, n): _follow(v, names) for n, v in sample.items()}
+    return sample.replace(out) if isinstance(sample, Batch) else out
+
+
+def _follow(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, Flow):
+        return value.like(value.plain(), views=tuple(names.get(v, v) for v in value.views))
+    if isinstance(value, TypedTensor) and (frame := value.meta().get("frame")) in names:
+        return value.like(value.plain(), frame=names[frame])
+    if isinstance(value, Encoded):
+        meta = dict(value.meta)
+        if value.type == "Flow" or "views" in meta:
+            meta["views"] = tuple(names.get(v, v) for v in meta.get("views", ("image1", "image2")))
+        if meta.get("frame") in names:
+            meta["frame"] = names[meta["frame"]]
+        return replace(value, meta=meta)
+    return value
+
+
+def decoded(value: Any, mode: str) -> Any:
+    """Every Encoded leaf of a sample decoded."""
+    if isinstance(value, dict) and not isinstance(value, Batch):
+        return {n: codecs.decode(v, mode=mode) if isinstance(v, Encoded) else v for n, v in value.items()}
+    return value
+
+
+def merge(items: list[Item | None]) -> dict[str, Any]:
+    """The fields of several samples in one dict; the key is the first's. A name in two of them raises."""
+    out: dict[str, Any] = {}
+    for item in items:
+        if item is None or not isinstance(item.value, dict):
+            raise PlanError("zip pairs dict samples: zip before .to_tuple() or .batch()")
+        for name, value in item.value.items():
+            if name in out and name != "__key__":
+                raise PlanError(f"zip: two pipes have a field {name!r}: .rename() one of them, or .select() it away")
+            out.setdefault(name, value)
+    return out
+
+
+# -- the rest ------------------------------------------------------------------------------------------------------------
+
+
+def _concat(sources: tuple[plan.Stage, ...], ledger: Ledger) -> Make:
+    makes = [_make(s, ledger) for s in sources]
+    starts = [0]
+    for source in sources[:-1]:
+        starts.append(starts[-1] + int(_positions(source)))
+
+    def make(epoch: int, position: int) -> Item | None:
+        child = bisect.bisect_right(starts, position) - 1
+        return _moved(makes[child](epoch, position - starts[child]), epoch, position)
+
+    return make
+
+
+def _batch(stage: plan.Batch, inner: Make) -> Make:
+    total = stage.source.length
+
+    def make(epoch: int, index: int) -> Item:
+        start = index * stage.size
+        stop = start + stage.size if total == math.inf else min(start + stage.size, int(total))
+        items = [inner(epoch, p) for p in range(start, stop)]
+        return gathered(stage, [i for i in items if i is not None])
+
+    return make
+
+
+def gathered(stage: plan.Batch, items: list[Item]) -> Item:
+    """Items as one batch; its place is its first sample's."""
+    with noted(stage, items[0]):
+        if stage.collate_fn is not None:
+            return Item(items[0].at, stage.collate_fn([i.value for i in items]))
+        if all(isinstance(i.value, tuple) for i in items):
+            parts = collate([dict(enumerate(i.value)) for i in items])
+            return Item(items[0].at, tuple(parts[n] for n in range(len(items[0].value))))
+        if not all(isinstance(i.value, Mapping) for i in items):
+            raise PlanError(f"batch collates dict samples or tuples, got {type(items[0].value).__name__}: give batch(..., collate_fn=...)")
+        return Item(items[0].at, collate([i.value for i in items], at=[i.at for i in items]))
+
+
+def _decode(stage: plan.Decode, inner: Make, length: int | float, ledger: Ledger) -> Make:
+    def make(epoch: int, position: int) -> Item | None:
+        item = inner(epoch, position)
+        return None if item is None else Item(item.at, decoded(item.value, stage.mode))
+
+    return _skipping(make, length, ledger) if stage.on_error == "skip" else make
+
+
+def _decode_apply(stage: DecodeApply, inner: Make, length: int | float, ledger: Ledger) -> Make:
+    decode = stage.decode
+    assert decode is not None
+
+    def make(epoch: int, position: int) -> Item | None:
+        item = inner(epoch, position)
+        return None if item is None else Item(item.at, windowed(stage, item))
+
+    if decode.on_error != "skip":
+        return make
+    # A substitute is keyed at the broken sample's own place, so it is decoded first and drawn for afterwards.
+    whole = _decode(decode, inner, length, ledger)
+    return lambda e, p: Item(item.at, applied(stage, item)) if (item := whole(e, p)) is not None else None
+
+
+def _skipping(make: Make, length: int | float, ledger: Ledger) -> Make:
+    """Replace a broken sample by the next good one of its lane, keyed at its own place; say so in the ledger."""
+
+    def safe(epoch: int, position: int) -> Item | None:
+        try:
+            return make(epoch, position)
+        except DataError as error:
+            broken = error
+        for other in substitutes(position, int(length)) if length != math.inf else ():
+            try:
+                found = make(epoch, other)
+            except DataError:
+                continue
+            if found is not None:
+                ledger.replaced(broken, epoch, position, other)
+                return Item((epoch, position), found.value)
+        raise broken
+
+    return safe
+
+
+def _cache(inner: Make, limit: int | None) -> Make:
+    kept: dict[int, Item] = {}
+    room = math.inf if limit is None else limit
+
+    def make(epoch: int, position: int) -> Item | None:
+        nonlocal room
+        if (item := kept.get(position)) is None:
+            item = inner(epoch, position)
+            if item is not None and (size := _bytes(item.value)) <= room:
+                room -= size
+                kept[position] = item
+        # A copy, so that nobody can write into what the next epoch will read.
+        return None if item is None else Item((epoch, *item.at[1:]), _copied(item.value))
+
+    return make
+
+
+def _bytes(value: Any) -> int:
+    values = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else (value,)
+    return sum(v.numel() * v.element_size() if isinstance(v, TypedTensor) else sys.getsizeof(v) for v in values)
+
+
+def _copied(value: Any) -> Any:
+    return {n: v.clone() if isinstance(v, TypedTensor) else v for n, v in value.items()} if isinstance(value, dict) else value

@@ -1,0 +1,180 @@
+"""The engine: results in the order of positions, at most `ahead` chunks under way.
+
+Inline, threads and processes differ only in who computes a chunk. Work is handed out in chunks of positions, so
+that tiny samples do not drown in hand-off cost; a batch is a chunk by itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import pickle
+import threading
+import warnings
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any
+
+from torch.utils.data import IterableDataset, get_worker_info
+
+from vdata.errors import PlanError, VdataError
+from vdata.plan import Stage, chain
+from vdata.run.make import Item, Ledger, Node, compile
+
+CHUNK = 16  # samples a hand-off, where an item is a sample
+
+class EngineTimeout(VdataError, TimeoutError):
+    """A stage did not answer within the loader's timeout."""
+
+
+def chunks(node: Node, start: int) -> Iterator[tuple[int, int]]:
+    """(start, stop) of the chunks from `start` to the node's end."""
+    size = 1 if node.batched else CHUNK
+    at = start
+    while at < node.length:
+        stop = at + size if node.length == math.inf else min(at + size, int(node.length))
+        yield at, stop
+        at = stop
+
+
+def compute(node: Node, epoch: int, start: int, stop: int) -> list[tuple[int, Item]]:
+    """The items of one chunk; holes are left out."""
+    return [(p, item) for p in range(start, stop) if (item := node.make(epoch, p)) is not None]
+
+
+class Inline:
+    """In the caller's own thread: what a debugger can step through."""
+
+    def __init__(self, ledger: Ledger):
+        self.ledger = ledger
+        self._nodes: dict[int, tuple[Stage, Node]] = {}
+
+    def node(self, stage: Stage) -> Node:
+        """The stage compiled, once."""
+        if id(stage) not in self._nodes:
+            self._nodes[id(stage)] = stage, compile(stage, self.ledger)
+        return self._nodes[id(stage)][1]
+
+    def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
+        """(position, item) from position `start` to the end of the epoch."""
+        node = self.node(stage)
+        for first, last in chunks(node, start):
+            yield from compute(node, epoch, first, last)
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class Threads(Inline):
+    """A pool of threads in this process: decoders and torch kernels release the GIL."""
+
+    def __init__(self, ledger: Ledger, workers: int, ahead: int, timeout: float):
+        super().__init__(ledger)
+        self.ahead, self.timeout, self.workers = ahead, timeout, workers
+        self._pool: ThreadPoolExecutor | None = None
+
+    def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
+        node = self.node(stage)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="vdata")
+        work = chunks(node, start)
+        waiting: deque[tuple[int, Future[list[tuple[int, Item]]]]] = deque()
+        try:
+            for first, last in itertools.islice(work, self.ahead):
+                waiting.append((first, self._pool.submit(compute, node, epoch, first, last)))
+            while waiting:
+                first, future = waiting.popleft()
+                result = self._wait(future, first)
+                for nxt, last in itertools.islice(work, 1):
+                    waiting.append((nxt, self._pool.submit(compute, node, epoch, nxt, last)))
+                yield from result
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+    def _wait(self, future: Future[Any], position: int) -> Any:
+        try:
+            return future.result(self.timeout)
+        except FutureTimeout:
+            if future.done():
+                raise  # the stage's own TimeoutError
+            raise EngineTimeout(f"no result for position {position} after {self.timeout:g} s: a stage hangs; raise loader(timeout=...) if it is only slow") from None
+
+    def close(self) -> None:
+        if self._pool is None:
+            return
+        pool, self._pool = self._pool, None
+        pool.shutdown(wait=False, cancel_futures=True)
+        alive = [t for t in threading.enumerate() if t.name.startswith("vdata") and t in pool._threads]
+        for thread in alive:
+            thread.join(min(self.timeout, 30))
+        if any(t.is_alive() for t in alive):
+            warnings.warn("a vdata worker thread still runs a stage that does not return; it ends when that stage does", RuntimeWarning, stacklevel=2)
+
+
+class Processes(Inline):
+    """Worker processes under torchdata's StatefulDataLoader, whose own snapshots are off: vdata counts.
+
+    Workers take whole chunks in turn, so the order is the positions' whatever their number.
+    """
+
+    def __init__(self, ledger: Ledger, workers: int, ahead: int, timeout: float, context: str):
+        super().__init__(ledger)
+        self.workers, self.timeout, self.context = workers, timeout, context
+        self.prefetch = max(1, -(-ahead // workers))
+
+    def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
+        from torchdata.stateful_dataloader import StatefulDataLoader
+
+        require_picklable(stage)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torchdata's own
+            loader = StatefulDataLoader(
+                _Chunks(stage, epoch, start), batch_size=None, num_workers=self.workers, prefetch_factor=self.prefetch,
+                timeout=self.timeout, snapshot_every_n_steps=2**62, multiprocessing_context=self.context,
+            )  # fmt: skip
+            items = iter(loader)
+        try:
+            for part, substituted in items:
+                self.ledger.substituted.extend(substituted)
+                yield from part
+        finally:
+            _stop(items)
+
+
+def _stop(items: Any) -> None:
+    """End the workers now, not when the garbage collector finds them."""
+    shutdown = getattr(items, "_shutdown_workers", None)
+    if shutdown is not None:
+        shutdown()
+
+
+class _Chunks(IterableDataset):
+    """In a worker: every num_workers-th chunk."""
+
+    def __init__(self, stage: Stage, epoch: int, start: int):
+        self.stage, self.epoch, self.start = stage, epoch, start
+
+    def __iter__(self) -> Iterator[tuple[list[tuple[int, Item]], list[dict[str, Any]]]]:
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        ledger = Ledger()
+        node = compile(self.stage, ledger)
+        for first, last in itertools.islice(chunks(node, self.start), worker, None, workers):
+            ledger.substituted.clear()
+            yield compute(node, self.epoch, first, last), list(ledger.substituted)
+
+
+def require_picklable(stage: Stage) -> None:
+    """Raise for a plan that cannot travel to another process, naming the stage."""
+    for step in chain(stage):
+        held = {n: v for n, v in vars(step).items() if n not in ("source", "sources") or not isinstance(v, (Stage, tuple))}
+        try:
+            pickle.dumps(held)
+        except Exception as error:
+            raise PlanError(
+                f".{step.name}({step.arguments()}) cannot be sent to worker processes ({error}): use a function defined at the top of a "
+                'module instead of a lambda or a local one, or mode="thread"'
+            ) from None

@@ -1,0 +1,211 @@
+"""The part of a plan without an index: an ordered fold over items.
+
+`follow(stage, ...)` yields (item, cursor). A cursor is JSON (nested lists of integers): giving it back starts
+just after that item, without reading what came before it. Beneath the first stage that is not one-to-one the
+plan is compiled and run by the engine; here is only what must see the items one after the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from vdata import plan
+from vdata.batch import Batch
+from vdata.errors import DataError, PlanError
+from vdata.key import Key
+from vdata.rewrite import DecodeApply
+from vdata.run.make import Item, each, gathered, merge, noted
+from vdata.run.ring import Inline
+
+Cursor = Any  # None at the start; else nested lists of integers
+Feed = Iterator[tuple[Item, Cursor]]
+
+
+def follow(stage: plan.Stage, engine: Inline, epoch: int, cursor: Cursor) -> Feed:
+    """Items of one epoch after `cursor`."""
+    if stage.access != "stream":
+        return ((item, p + 1) for p, item in engine.run(stage, epoch, cursor or 0))
+    if isinstance(stage, plan.Decode | DecodeApply) and _options(stage).on_error == "skip":
+        return _skip_broken(stage, follow(stage.source, engine, epoch, cursor), engine)
+    if (change := each(stage)) is not None and not isinstance(stage, plan.Enumerate):
+        return ((change(item, -1), after) for item, after in follow(stage.source, engine, epoch, cursor))
+    match stage:
+        case plan.Read(source):
+            start = cursor or 0
+            return ((Item((epoch, n), s), n + 1) for n, s in enumerate(source.read_from(start), start))
+        case plan.Filter(source):
+            return _filter(stage, follow(source, engine, epoch, cursor))
+        case plan.FlatMap() | plan.Unbatch():
+            return _flat(stage, engine, epoch, cursor)
+        case plan.Batch():
+            return _batches(stage, follow(stage.source, engine, epoch, cursor))
+        case plan.Enumerate(source, start):
+            inner, count = cursor or (None, 0)
+            feed = enumerate(follow(source, engine, epoch, inner), count)
+            return ((Item(item.at, (start + n, item.value)), [after, n + 1]) for n, (item, after) in feed)
+        case plan.Skip(source, n):
+            return _skip(n, follow(source, engine, epoch, cursor), 0 if cursor is None else n)
+        case plan.Take(source, n):
+            inner, count = cursor or (None, 0)
+            return _take(n, count, lambda: follow(source, engine, epoch, inner))
+        case plan.Shard(source, num_shards, index):
+            return _share(index, num_shards, cursor, lambda c: follow(source, engine, epoch, c))
+        case plan.Deal(source, rank, world):
+            return _share(rank, world, cursor, lambda c: follow(source, engine, epoch, c))
+        case plan.Repeat(source, n):
+            return _repeat(source, n, engine, epoch, cursor)
+        case plan.Concat(sources):
+            return _concat(sources, engine, epoch, cursor)
+        case plan.Zip(sources):
+            return _zip(sources, engine, epoch, cursor)
+        case plan.Shuffle():
+            return _shuffle(stage, engine, epoch, cursor)
+        case plan.Cache():
+            raise PlanError("cache needs an index; this pipe is a stream: put .cache() before the stage that made it one")
+    raise PlanError(f".{stage.name}() does not run over a stream")  # a stage without a case here
+
+
+def _options(stage: plan.Decode | DecodeApply) -> plan.Decode:
+    options = stage.decode if isinstance(stage, DecodeApply) else stage
+    assert options is not None
+    return options
+
+
+def _skip_broken(stage: plan.Stage, feed: Feed, engine: Inline) -> Feed:
+    """A stream goes on without its broken samples; each is named in the ledger."""
+    change = each(stage)
+    assert change is not None
+    for item, after in feed:
+        try:
+            yield change(item, -1), after
+        except DataError as error:
+            engine.ledger.replaced(error, epoch=item.at[0], position=item.at[1], by=None)
+
+
+def _filter(stage: plan.Filter, feed: Feed) -> Feed:
+    if stage.fn is None or stage.scan:
+        raise PlanError("filter(where=..., scan=True) needs an index; this pipe is a stream: filter before the stage that made it one")
+    for item, after in feed:
+        with noted(stage, item):
+            keep = stage.fn(item.value)
+        if keep:
+            yield item, after
+
+
+def _flat(stage: plan.Stage, engine: Inline, epoch: int, cursor: Cursor) -> Feed:
+    before, done = cursor or (None, 0)
+    for item, after in follow(stage.source, engine, epoch, before):
+        with noted(stage, item):
+            parts = _parts(stage, item.value)
+        for k, part in enumerate(parts):
+            if k >= done:
+                yield Item((*item.at, k), part), [before, k + 1]
+        before, done = after, 0
+
+
+def _parts(stage: plan.Stage, value: Any) -> Iterable[Any]:
+    if isinstance(stage, plan.FlatMap):
+        return stage.fn(value)
+    if not isinstance(value, Batch):
+        raise PlanError(f"unbatch opens a Batch, got {type(value).__name__}: a map or collate_fn before it made something else")
+    return value.samples()
+
+
+def _batches(stage: plan.Batch, feed: Feed) -> Feed:
+    held: list[Item] = []
+    last: Cursor = None
+    for item, last in feed:  # noqa: B007  the cursor after the last one taken in is the batch's
+        held.append(item)
+        if len(held) == stage.size:
+            yield gathered(stage, held), last
+            held = []
+    if held and not stage.drop_last:
+        yield gathered(stage, held), last
+
+
+def _skip(n: int, feed: Feed, done: int) -> Feed:
+    for item, after in feed:
+        if done < n:
+            done += 1
+        else:
+            yield item, after
+
+
+def _take(n: int, count: int, start: Any) -> Feed:
+    if count >= n:
+        return
+    for item, after in start():
+        count += 1
+        yield item, [after, count]
+        if count >= n:
+            return
+
+
+def _share(index: int, of: int, cursor: Cursor, start: Any) -> Feed:
+    inner, number = cursor or (None, 0)
+    for item, after in start(inner):
+        number += 1
+        if (number - 1) % of == index:
+            yield item, [after, number]
+
+
+def _repeat(source: plan.Stage, n: int | None, engine: Inline, epoch: int, cursor: Cursor) -> Feed:
+    turn, inner = cursor or (0, None)
+    while turn < (math.inf if n is None else n):
+        empty = inner is None
+        for item, after in follow(source, engine, epoch + turn, inner):
+            empty = False
+            yield item, [turn, after]
+        if empty:
+            raise PlanError("repeat: the pipe beneath is empty, so this would never end")
+        turn, inner = turn + 1, None
+
+
+def _concat(sources: tuple[plan.Stage, ...], engine: Inline, epoch: int, cursor: Cursor) -> Feed:
+    child, inner = cursor or (0, None)
+    for number in range(child, len(sources)):
+        for item, after in follow(sources[number], engine, epoch, inner):
+            yield Item((epoch, number, *item.at[1:]), item.value), [number, after]
+        inner = None
+
+
+def _zip(sources: tuple[plan.Stage, ...], engine: Inline, epoch: int, cursor: Cursor) -> Feed:
+    feeds = [follow(s, engine, epoch, c) for s, c in zip(sources, cursor or [None] * len(sources), strict=True)]
+    while True:
+        row = [next(f, None) for f in feeds]
+        if all(r is None for r in row):
+            return
+        if any(r is None for r in row):
+            ended = [i for i, r in enumerate(row) if r is None]
+            raise PlanError(f"zip: pipe {ended[0]} ended before the others: cut the longer ones with .take(n)")
+        pairs = [r for r in row if r is not None]
+        yield Item(pairs[0][0].at, merge([item for item, _ in pairs])), [after for _, after in pairs]
+
+
+def _shuffle(stage: plan.Shuffle, engine: Inline, epoch: int, cursor: Cursor) -> Feed:
+    """A buffer, drawn from by key. Its cursor is how many were handed out: a resume fills the buffer again from the start."""
+    assert stage.buffer_size is not None
+    key = Key.of("shuffle", stage.seed, epoch)
+    feed = follow(stage.source, engine, epoch, None)
+    held: list[Item] = []
+    number = 0
+    for item, _ in feed:
+        held.append(item)
+        if len(held) > stage.buffer_size:
+            pick = _pick(held, key, number)
+            number += 1
+            if number > (cursor or 0):
+                yield pick, number
+    while held:
+        pick = _pick(held, key, number)
+        number += 1
+        if number > (cursor or 0):
+            yield pick, number
+
+
+def _pick(held: list[Item], key: Key, number: int) -> Item:
+    i = int(key.fold(number).integers(0, len(held))[0])
+    held[i], held[-1] = held[-1], held[i]
+    return held.pop()

@@ -1,0 +1,157 @@
+"""The manifest's two files: `manifest.json`, sealed with its own hash, and the arrays of `manifest.bin`.
+
+The arrays follow one another in one fixed order, so the JSON says how many there are of everything but never
+where anything is: there is no offset in it that could point outside.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import xxhash
+
+from vdata.errors import ChecksumError, ShardError
+from vdata.field import Field
+from vdata.shards.fetch import open_file, read_file, write_file
+from vdata.shards.rows import Shard
+from vdata.shards.urls import join
+
+NAME, SIDECAR = "manifest.json", "manifest.bin"
+AGAIN = "fetch the manifest again, or write it anew with Manifest.index"
+_VERSION = 1
+_JSON_LIMIT = 256 << 20
+_SCALARS = {"<i8", "<f8"}
+
+
+class _Version(msgspec.Struct):
+    version: int
+
+
+class Sidecar(NamedTuple):
+    name: str
+    size: int
+    xxh3: str
+
+
+class Head(msgspec.Struct, forbid_unknown_fields=True):
+    """What `manifest.json` holds."""
+
+    version: int
+    samples: int
+    checksums: bool
+    key_bytes: int
+    sidecar: Sidecar
+    fields: dict[str, Field]
+    suffixes: dict[str, tuple[str, ...]]
+    columns: dict[str, str]
+    shards: tuple[Shard, ...]
+
+
+def write(folder: str, parts: Mapping[str, Any]) -> None:
+    """Write both files into `folder`, first the arrays, then the JSON that makes them count."""
+    head = Head(
+        version=_VERSION, samples=len(parts["offset"]), checksums=parts["crc"] is not None, key_bytes=len(parts["key_blob"]),
+        sidecar=Sidecar(SIDECAR, 0, ""), fields=dict(parts["fields"]), suffixes=dict(parts["suffixes"]),
+        columns={name: dtype_of(column) for name, column in parts["columns"].items()}, shards=parts["shards"],
+    )  # fmt: skip
+    arrays = {**parts, **{f"column {name}": column for name, column in parts["columns"].items()}}
+    blob = b"".join(_padded(arrays[name].astype(dtype, copy=False).tobytes()) for name, dtype, _ in _layout(head))
+    head.sidecar = Sidecar(SIDECAR, len(blob), xxhash.xxh3_128_hexdigest(blob))
+    write_file(join(folder, SIDECAR), blob)
+    write_file(join(folder, NAME), _seal(msgspec.json.encode(head)))
+
+
+def read(folder: str) -> dict[str, Any]:
+    """The parts of the manifest in `folder`, its arrays mapped if it is local.
+
+    ShardError if it is not there or not one, ChecksumError if a single bit of it has changed.
+    """
+    url = join(folder, NAME)
+    head = _decode(_unseal(read_file(url, _JSON_LIMIT), url), url)
+    url = join(folder, head.sidecar.name)
+    blob = open_file(url)
+    if len(blob) != head.sidecar.size or xxhash.xxh3_128_hexdigest(blob) != head.sidecar.xxh3:
+        raise ChecksumError(f"not the {head.sidecar.size} bytes that belong to this manifest", url=url, do=AGAIN)
+    arrays = _cut(blob, head, url)
+    columns = {name: arrays.pop(f"column {name}") for name in head.columns}
+    schema = {"shards": head.shards, "fields": head.fields, "suffixes": head.suffixes, "columns": columns}
+    return {"crc": None, "which": None, **schema, **arrays}
+
+
+def dtype_of(column: np.ndarray) -> str:
+    """The dtype's name, little-endian as in the file."""
+    return column.dtype.newbyteorder("<").str
+
+
+def _layout(head: Head) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    """(name, dtype, shape) of the arrays, in their order; each begins at a multiple of 8 bytes."""
+    matrix = (head.samples, len(head.fields))
+    yield "offset", "<u8", (head.samples,)
+    yield "key_offset", "<u8" if head.key_bytes > 0xFFFFFFFF else "<u4", (head.samples + 1,)
+    yield "start", "<u4", matrix
+    yield "sizes", "<u4", matrix
+    if head.checksums:
+        yield "crc", "<u4", matrix
+    if any(len(suffixes) > 1 for suffixes in head.suffixes.values()):
+        yield "which", "|u1", matrix
+    for name, dtype in head.columns.items():
+        yield f"column {name}", dtype, (head.samples,)
+    yield "key_blob", "|u1", (head.key_bytes,)
+
+
+def _cut(blob: memoryview, head: Head, url: str) -> dict[str, np.ndarray]:
+    """Views of the sidecar, which must be exactly as long as the head says."""
+    layout = list(_layout(head))
+    sizes = [_up(math.prod(shape) * np.dtype(dtype).itemsize) for _, dtype, shape in layout]
+    if sum(sizes) != len(blob):
+        raise ShardError(f"{head.samples} samples need {sum(sizes)} bytes, the file has {len(blob)}", url=url, do=AGAIN)
+    starts = itertools.accumulate(sizes[:-1], initial=0)
+    return {
+        name: np.frombuffer(blob, dtype, math.prod(shape), at).reshape(shape)
+        for (name, dtype, shape), at in zip(layout, starts, strict=True)
+    }
+
+
+def _seal(body: bytes) -> bytes:
+    """The JSON with a hash in front: of every byte that follows it, so any changed bit is seen."""
+    rest = msgspec.json.format(body, indent=1)[1:]
+    return _mark(rest) + rest
+
+
+def _unseal(raw: bytes, url: str) -> bytes:
+    rest = raw[len(_mark(b"")) :]
+    if raw != _mark(rest) + rest:
+        raise ChecksumError("not a manifest of vdata, or changed since it was written", url=url, do=AGAIN)
+    return b"{" + rest
+
+
+def _mark(rest: bytes) -> bytes:
+    return f'{{"xxh3": "{xxhash.xxh3_128_hexdigest(rest)}",'.encode()
+
+
+def _decode(body: bytes, url: str) -> Head:
+    try:
+        version = msgspec.json.decode(body, type=_Version).version
+        if version != _VERSION:
+            raise ShardError(
+                f"a manifest of version {version}, and this vdata reads version {_VERSION}", url=url, do="update vdata"
+            )
+        head = msgspec.json.decode(body, type=Head)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ShardError(f"not what a manifest holds: {error}", url=url, do=AGAIN) from None
+    if head.samples < 0 or head.key_bytes < 0 or not _SCALARS.issuperset(head.columns.values()):
+        raise ShardError("a negative count, or a column that is neither int64 nor float64", url=url, do=AGAIN)
+    return head
+
+
+def _up(size: int) -> int:
+    return -(-size // 8) * 8
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(_up(len(data)) - len(data))

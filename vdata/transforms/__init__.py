@@ -1,0 +1,107 @@
+"""Transforms v2: torchvision's names, arguments and defaults; image, video, boxes, masks, key points and flow together.
+
+    from vdata import transforms as T
+    augment = T.Compose([T.RandomResizedCrop((320, 896)), T.RandomHorizontalFlip(), T.ColorJitter(0.4, 0.4)])
+    sample = augment(sample)                        # draws from torch's generator: torch.manual_seed governs it
+    sample = augment(sample, key=Key.of(0, 1, 4711))    # exact: seed 0, epoch 1, position 4711
+    batch = augment(batch)                          # a draw for each sample, as if it were alone
+
+A transform plans, then applies. `draw(key, info)` gives params for B samples, plain values with B as first dimension;
+`apply(row(params, b), sample)` moves one sample. Params are printed, saved (`params_to_json`) and replayed:
+
+>>> flip = RandomHorizontalFlip()
+>>> params = flip.draw(Key.of(0, 1, [7, 8, 9]), Info.of([{"image": Image(torch.zeros(1, 2, 2))}] * 3))
+>>> params_from_json(params_to_json(row(params, 1))) == row(params, 1)
+True
+
+A transform of one's own is a verb and a frozen dataclass (`vdata/transforms/flip.py` is the shortest). A verb that
+moves the canvas says where points go and how a raster follows; boxes, key points and flow vectors are derived:
+
+    @T.spatial
+    def shift(inpt, by): "Move right by whole pixels."
+
+    @shift.map
+    def _(size, by): return T.Map((1, 0, by, 0, 1, 0), size)
+
+    @shift.pixels
+    def _(x, fill, by): return T.cut(x, 0, -by, *x.shape[-2:], fill)
+
+    @T.value
+    class RandomShift(T.Geometric):
+        most: int
+        op = shift
+        def draw(self, key, info): return {"by": key.integers(-self.most, self.most + 1)}
+        def place(self, params, size): return params
+"""
+
+from __future__ import annotations
+
+from vdata.key import Key
+from vdata.transforms import functional
+from vdata.transforms._base import Geometric, Photometric, Transform, same_size, value
+from vdata.transforms._info import Info
+from vdata.transforms._map import Map
+from vdata.transforms._op import Op, SpatialOp, op, spatial
+from vdata.transforms._params import Params, params_from_json, params_to_json, row
+from vdata.transforms._pixels import cut
+from vdata.transforms.boxes import ConvertBoundingBoxFormat
+from vdata.transforms.color import ColorJitter
+from vdata.transforms.container import Compose, Identity, Lambda, RandomApply, RandomChoice, RandomOrder
+from vdata.transforms.crop import CenterCrop, RandomCrop
+from vdata.transforms.dtype import Normalize, ToDtype, ToImage, ToPureTensor
+from vdata.transforms.five_crop import FiveCrop, TenCrop
+from vdata.transforms.flip import RandomHorizontalFlip, RandomVerticalFlip
+from vdata.transforms.interpolation import InterpolationMode
+from vdata.transforms.pad import Pad
+from vdata.transforms.resize import Resize
+from vdata.transforms.resized_crop import RandomResizedCrop
+
+__all__ = [
+    # geometry
+    "CenterCrop",
+    "FiveCrop",
+    "Pad",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "RandomResizedCrop",
+    "RandomVerticalFlip",
+    "Resize",
+    "TenCrop",
+    # colour
+    "ColorJitter",
+    "Normalize",
+    # types and dtypes
+    "ConvertBoundingBoxFormat",
+    "ToDtype",
+    "ToImage",
+    "ToPureTensor",
+    # several as one
+    "Compose",
+    "Identity",
+    "Lambda",
+    "RandomApply",
+    "RandomChoice",
+    "RandomOrder",
+    # verbs and their words
+    "InterpolationMode",
+    "functional",
+    # params: what was drawn
+    "Params",
+    "params_from_json",
+    "params_to_json",
+    "row",
+    # for transforms of one's own
+    "Geometric",
+    "Info",
+    "Key",
+    "Map",
+    "Op",
+    "Photometric",
+    "SpatialOp",
+    "Transform",
+    "cut",
+    "op",
+    "same_size",
+    "spatial",
+    "value",
+]

@@ -1,0 +1,275 @@
+"""Plan, then apply: a transform draws its parameters from a key and the canvas, then moves every leaf by its type.
+
+    draw(key, info) -> params        B samples at once; params are plain values with B as first dimension
+    apply(params, sample) -> sample  one row of them; pure
+
+Calling a transform does both. By hand it draws its key from torch's default generator, so that
+`torch.manual_seed` governs scripts; `t(sample, key=...)` is exact and touches no generator.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+import numpy as np
+import PIL.Image
+import torch
+
+from vdata.batch import Batch, collate
+from vdata.errors import NoKernelError, PlanError
+from vdata.key import Key
+from vdata.tensors import Flow, Image, Label, TypedTensor, Video
+from vdata.transforms._info import Info, flatten, frame_of, sizes_of, unflatten
+from vdata.transforms._op import SpatialOp
+from vdata.transforms._params import Params, row
+from vdata.transforms._rows import each, grouped, rejoin, stacked, take
+
+Leaves = dict[str, Any]
+T = TypeVar("T")
+
+
+class Transform:
+    """One random decision applied alike to every leaf of a sample or, a decision each, of a `Batch`.
+
+    Subclasses are frozen dataclasses, so a transform prints, compares, hashes and pickles as the value it is.
+    """
+
+    needs: ClassVar[Any] = ("size",)  # what `draw` reads of Info: size, meta, boxes, partners
+    passthrough: ClassVar[Any] = ()  # names of extra leaves that pass untouched, by declaration
+    stacks: ClassVar[Any] = True  # whether `apply` may get several samples at once, stacked in a leading dimension
+
+    def draw(self, key: Key, info: Info) -> Params:
+        """Parameters for len(key) samples; every array in them has that first dimension."""
+        return {}
+
+    def after(self, params: Params, info: Info) -> Info:
+        """What `info` becomes once the transform with these params has been applied."""
+        return info
+
+    def apply(self, params: Params, sample: Leaves) -> Any:
+        """The sample moved by one row of params (`row(params, b)`); a tuple of samples where it makes several."""
+        raise NoKernelError(f"{type(self).__name__} has no apply")  # abstract: every public class defines it
+
+    def enter(self, leaves: Leaves) -> Leaves:
+        """The leaves as they are taken in: PIL images as Images; what may be spatial and has no type raises."""
+        if any(isinstance(v, PIL.Image.Image) for v in leaves.values()):
+            leaves = {n: Image(v) if isinstance(v, PIL.Image.Image) else v for n, v in leaves.items()}
+        check_leaves(self, leaves)
+        return leaves
+
+    def __call__(self, *inputs: Any, key: Key | None = None) -> Any:
+        sample = inputs[0] if len(inputs) == 1 else inputs
+        if isinstance(sample, Batch):
+            return self.on_batch(sample, key)
+        leaves, shape = flatten(sample)
+        bare = _bare_picture(sample, leaves)
+        leaves = self.enter({**leaves, bare: Image(leaves[bare])} if bare is not None else leaves)
+        key = fresh_key(1) if key is None else key
+        if len(key) != 1:
+            raise ValueError(f"one sample takes one key, got {len(key)}")
+        params = self.draw(key.fold(ordinal_path(self, 0)), Info.of([leaves]))
+        return each([self.apply(row(params, 0), leaves)], lambda outs: _closed(outs[0], shape, bare))
+
+    def on_batch(self, batch: Batch, key: Key | None = None) -> Any:
+        """A batch: one draw per sample, as if each were alone. The result may share memory with the batch."""
+        key = fresh_key(batch.size) if key is None else key
+        if len(key) != batch.size:
+            raise ValueError(f"a batch of {batch.size} takes as many keys, got {len(key)}")
+        batch, info = self._taken_in(batch)
+        return self.apply_rows(self.draw(key.fold(ordinal_path(self, 0)), info), batch)
+
+    def _taken_in(self, batch: Batch) -> tuple[Batch, Info]:
+        if stacked(batch):  # all samples are alike: the first tells what is known of every one
+            first = {n: v[0] for n, v in batch.items()}
+            if self.enter(first) is first:
+                return batch, Info.of([first]).take([0] * batch.size)
+        opened = [flatten(s) for s in batch.samples()]
+        entered = [self.enter(leaves) for leaves, _ in opened]
+        if any(new is not old for new, (old, _) in zip(entered, opened, strict=True)):
+            whole = [unflatten(new, shape) for new, (_, shape) in zip(entered, opened, strict=True)]
+            batch = collate(whole, at=batch.at)
+        return batch, Info.of(entered)
+
+    def apply_rows(self, params: Params, batch: Batch) -> Any:
+        """Every sample of a batch moved by its row of params; rows with equal params at once, where leaves are stacked."""
+        if not (self.stacks and stacked(batch)):
+            return self._one_by_one(params, batch)
+        groups = grouped(params, batch.size)
+        if len(groups) == 1:
+            return each([self.apply(row(params, 0), dict(batch))], lambda outs: batch.replace(outs[0]))
+        parts = [self.apply(row(params, int(rows[0])), take(batch, rows)) for rows in groups]
+        return each(parts, lambda outs: rejoin(outs, groups, batch))
+
+    def _one_by_one(self, params: Params, batch: Batch) -> Any:
+        outs = []
+        for b, sample in enumerate(batch.samples()):
+            leaves, shape = flatten(sample)
+            outs.append(each([self.apply(row(params, b), leaves)], lambda one, shape=shape: unflatten(one[0], shape)))
+        return each(outs, lambda samples: collate(samples, at=batch.at))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(_shown(self))})"
+
+
+def _bare_picture(sample: Any, leaves: Leaves) -> str | None:
+    """torchvision's habit: `t(tensor)` and `t(tensor, target)` take a first plain tensor as the picture, if there is none."""
+    first = next(iter(leaves), None)
+    if (
+        isinstance(sample, Mapping)
+        or first is None
+        or type(leaves[first]) is not torch.Tensor
+        or leaves[first].ndim < 2
+    ):
+        return None
+    return first if first in ("", "0") and not any(isinstance(v, (Image, Video)) for v in leaves.values()) else None
+
+
+def _closed(leaves: Leaves, shape: Any, bare: str | None) -> Any:
+    """A sample from its leaves, a bare picture plain again."""
+    if bare is not None and isinstance(leaves[bare], Image):
+        leaves = {**leaves, bare: leaves[bare].plain()}
+    return unflatten(leaves, shape)
+
+
+def ordinal_path(transform: Transform, ordinal: int) -> str:
+    """A transform's place in its list: its name, and how many of the same name stand before it."""
+    return f"{type(transform).__name__}#{ordinal}"
+
+
+def fresh_key(count: int) -> Key:
+    """Keys from torch's default generator: what a call by hand uses."""
+    return Key(torch.randint(-(2**63), 2**63 - 1, (count,), dtype=torch.int64).numpy().astype(np.uint64))
+
+
+def check_leaves(transform: Transform, leaves: Mapping[str, Any]) -> None:
+    """Raise for leaves that may be spatial and that no type explains; labels, scalars and strings pass by declaration."""
+    for name, value in leaves.items():
+        if isinstance(value, (TypedTensor, int, float, str, bytes, type(None))):
+            continue
+        last = name.rsplit(".", 1)[-1]
+        if (
+            last in ("label", "labels")
+            or last in transform.passthrough
+            or (last.startswith("__") and last.endswith("__"))
+        ):
+            continue
+        if isinstance(value, (torch.Tensor, np.ndarray, np.generic)) and value.ndim == 0:
+            continue
+        what = f"a plain {type(value).__module__.split('.')[0]} {type(value).__name__}"
+        if isinstance(value, (torch.Tensor, np.ndarray)):
+            what += f" of shape {list(value.shape)}"
+        raise NoKernelError(
+            f"{type(transform).__name__} met {name or 'the input'!r}, {what}: it may be spatial, so it is not passed in silence. "
+            f"Wrap it in one of vdata.tensors (Image, Mask, BoundingBoxes, KeyPoints, Flow, Video, Label), "
+            f"or declare that it stays as it is: Compose([...], passthrough=({last!r},))"
+        )
+
+
+def _shown(transform: Any) -> Iterable[str]:
+    """The arguments that differ from their defaults, the leading required ones without their names."""
+    for field in dataclasses.fields(transform):
+        value = getattr(transform, field.name)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            yield repr(value)
+        elif field.default_factory is not dataclasses.MISSING or value != field.default:
+            yield f"{field.name}={value!r}"
+
+
+class Geometric(Transform):
+    """Moves the canvas: every spatial leaf follows by its type. One op; `place` gives its arguments for a frame's size."""
+
+    op: ClassVar[SpatialOp]
+
+    @property
+    def windowed(self) -> bool:
+        return type(self).window is not Geometric.window
+
+    def place(self, params: Params, size: tuple[int, int]) -> dict[str, Any] | None:
+        """The op's arguments for a frame of (height, width) under one row of params; None leaves all frames alone."""
+        raise NoKernelError(f"{type(self).__name__} has no place")  # abstract: every public class defines it
+
+    def window(self, params: Params, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+        """(top, left, height, width): the only part of the canvas that pixels are read from; None where it is all.
+
+        A transform with a window may be run as `crop(window)` then `after_window`, so that a decoder need only
+        deliver the window.
+        """
+        return None
+
+    def after_window(self, leaf: TypedTensor, params: Params) -> TypedTensor:
+        """What is left to do to a raster leaf already cut to `window`."""
+        return leaf
+
+    def canvas(self, params: Params, sizes: np.ndarray) -> np.ndarray:
+        """The sizes int64 [B, 2] of a frame afterwards; the general way, one row at a time."""
+        out = sizes.copy()
+        for b in range(len(sizes)):
+            size = (int(sizes[b, 0]), int(sizes[b, 1]))
+            arguments = self.place(row(params, b), size)
+            if arguments is not None:
+                out[b] = self.op.where(size, **arguments).size
+        return out
+
+    def after(self, params: Params, info: Info) -> Info:
+        return info.resized({frame: self.canvas(params, sizes) for frame, sizes in info.sizes.items()})
+
+    def apply(self, params: Params, sample: dict[str, Any]) -> dict[str, Any]:
+        sizes = sizes_of(sample)
+        placed = {frame: self.place(params, size) for frame, size in sizes.items()}
+        if all(arguments is None for arguments in placed.values()):
+            return sample
+        return {name: self.move(value, name, placed, sample) for name, value in sample.items()}
+
+    def move(
+        self, value: Any, name: str, placed: Mapping[str, dict[str, Any] | None], sample: Mapping[str, Any]
+    ) -> Any:
+        """One leaf moved by the arguments of its frame (both frames for a flow)."""
+        if not isinstance(value, TypedTensor) or isinstance(value, Label):
+            return value
+        frame = frame_of(name, value, sample)
+        arguments = placed[frame]
+        if arguments is None:
+            return value
+        if isinstance(value, Flow):
+            return self.op(value, **arguments, target=placed[value.views[1]])
+        return self.op(value, **arguments)
+
+
+class Photometric(Transform):
+    """Changes colours of pictures and clips; every other type is left as it is, by declaration.
+
+    `change(params, image)` does one picture; all pictures of a sample get the same params.
+    """
+
+    def change(self, params: Params, image: Any) -> Any:
+        """One Image or Video changed under one row of params."""
+        raise NoKernelError(f"{type(self).__name__} has no change")  # abstract: every public class defines it
+
+    def apply(self, params: Params, sample: dict[str, Any]) -> dict[str, Any]:
+        return {n: self.change(params, v) if isinstance(v, (Image, Video)) else v for n, v in sample.items()}
+
+
+def same_size(transform: Transform, info: Info) -> np.ndarray:
+    """The sizes int64 [B, 2] of the frames when they all agree; PlanError naming two that differ otherwise."""
+    frames = list(info.sizes.items())
+    if not frames:
+        raise PlanError(
+            f"{type(transform).__name__} needs a spatial leaf: the sample has no image, mask, box, point or flow"
+        )
+    first, sizes = frames[0]
+    for other, theirs in frames[1:]:
+        if not np.array_equal(sizes, theirs):
+            b = int(np.flatnonzero((sizes != theirs).any(1))[0])
+            raise PlanError(
+                f"{type(transform).__name__} draws one window for all frames, but {first!r} is {tuple(sizes[b].tolist())} and "
+                f"{other!r} is {tuple(theirs[b].tolist())} (height, width): bring them to one size first (Resize, CenterCrop or Pad)"
+            )
+    return sizes
+
+
+@dataclass_transform(frozen_default=True)
+def value(cls: type[T]) -> type[T]:
+    """Make a transform class a value, a frozen dataclass: `@value class Crop(Geometric)`. It prints, compares, hashes, pickles."""
+    return dataclasses.dataclass(frozen=True, repr=False)(cls)

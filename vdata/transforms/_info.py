@@ -1,0 +1,175 @@
+"""What a transform may know before any pixel is read, and which frame each leaf lies on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from vdata.errors import PlanError
+from vdata.tensors import Flow, Image, Label, TypedTensor, Video
+
+
+@dataclass(frozen=True)
+class Info:
+    """B samples seen from outside.
+
+    sizes     frame name -> int64 [B, 2], (height, width) of its canvas; the first is the main one
+    types     leaf name -> its type's name
+    dtypes    leaf name -> its dtype's name
+    channels  picture name -> its number of channels
+    counts    leaf name -> int64 [B], how many rows (boxes, objects, points) it has
+    """
+
+    sizes: Mapping[str, np.ndarray]
+    types: Mapping[str, str] = field(default_factory=dict)
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    channels: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    count: int = 1
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def size(self) -> np.ndarray:
+        """int64 [B, 2]: the canvases of the main frame."""
+        if not self.sizes:
+            raise PlanError("the sample has no spatial leaf, so it has no canvas to draw for")
+        return next(iter(self.sizes.values()))
+
+    def resized(self, sizes: Mapping[str, np.ndarray]) -> Info:
+        """The same with other canvases."""
+        return replace(self, sizes=sizes)
+
+    def take(self, rows: np.ndarray | Sequence[int]) -> Info:
+        """What is known of some of the samples, or of each of them several times: `info.take([0] * 8)`."""
+        rows = np.asarray(rows, np.int64)
+        chosen = {n: v[rows] for n, v in self.sizes.items()}
+        return replace(self, sizes=chosen, counts={n: v[rows] for n, v in self.counts.items()}, count=len(rows))
+
+    def spread(self, rows: np.ndarray, count: int) -> Info:
+        """The inverse of `take`: these samples as `rows` of `count`, of whose others nothing is known (zeros)."""
+        sizes = {n: _placed(v, rows, count) for n, v in self.sizes.items()}
+        return replace(
+            self, sizes=sizes, counts={n: _placed(v, rows, count) for n, v in self.counts.items()}, count=count
+        )
+
+    def choose(self, others: Sequence[Info], choice: np.ndarray) -> Info:
+        """Of sample b what `others[choice[b]]` says; of what all have in common, only that on which they agree."""
+        rows = np.arange(len(choice))
+        return replace(
+            self,
+            sizes={f: np.stack([o.sizes[f] for o in others])[choice, rows] for f in others[0].sizes},
+            counts={n: np.stack([o.counts[n] for o in others])[choice, rows] for n in others[0].counts},
+            types=_agreed([o.types for o in others]),
+            dtypes=_agreed([o.dtypes for o in others]),
+            channels=_agreed([o.channels for o in others]),
+        )
+
+    @classmethod
+    def of(cls, samples: Sequence[Mapping[str, Any]]) -> Info:
+        """Of samples with the same leaves."""
+        per_sample = [sizes_of(s) for s in samples]
+        first = samples[0] if samples else {}
+        frames = list(per_sample[0]) if samples else []
+        for b, sizes in enumerate(per_sample):
+            if set(sizes) != set(frames):
+                raise PlanError(
+                    f"samples of one batch must have the same frames: sample 0 has {sorted(frames)}, sample {b} has {sorted(sizes)}"
+                )
+        typed = {n: v for n, v in first.items() if isinstance(v, TypedTensor)}
+        return cls(
+            sizes={f: np.array([s[f] for s in per_sample], np.int64).reshape(-1, 2) for f in frames},
+            types={n: type(v).__name__ for n, v in typed.items()},
+            dtypes={n: str(v.dtype).removeprefix("torch.") for n, v in typed.items()},
+            channels={n: v.shape[-3] for n, v in typed.items() if isinstance(v, (Image, Video))},
+            counts={
+                n: np.array([len(s[n]) if s[n].ndim else 1 for s in samples], np.int64)
+                for n, v in typed.items()
+                if v.ndim
+            },
+            count=len(samples),
+        )
+
+
+def _placed(values: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
+    out = np.zeros((count, *values.shape[1:]), values.dtype)
+    out[rows] = values
+    return out
+
+
+def _agreed(known: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in known[0].items() if all(k.get(name) == value for k in known)}
+
+
+def frame_of(name: str, value: TypedTensor, sample: Mapping[str, Any]) -> str:
+    """The frame that a leaf lies on: a picture its own; else what it says; else the only one; else the flow's first."""
+    if isinstance(value, (Image, Video)):
+        return name
+    if isinstance(value, Flow):
+        return value.views[0]
+    said = value.meta().get("frame")
+    if said is not None:
+        return said
+    pictures = [n for n, v in sample.items() if isinstance(v, (Image, Video))]
+    if len(pictures) == 1:
+        return pictures[0]
+    flows = [v for v in sample.values() if isinstance(v, Flow)]
+    if flows:
+        return flows[0].views[0]
+    if pictures:
+        raise PlanError(
+            f"{name!r} ({type(value).__name__}) could lie on any of {pictures}: say which with frame=..., as in "
+            f"{type(value).__name__}(..., frame={pictures[0]!r})"
+        )
+    return ""
+
+
+def sizes_of(sample: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """Frame name -> (height, width), pictures first. Leaves of one frame that disagree raise, naming both."""
+    sizes: dict[str, tuple[int, int]] = {}
+    owner: dict[str, str] = {}
+    ordered = sorted(sample.items(), key=lambda item: not isinstance(item[1], (Image, Video)))
+    for name, value in ordered:
+        if not isinstance(value, TypedTensor) or isinstance(value, Label) or value.canvas is None:
+            continue
+        frames = [(frame_of(name, value, sample), tuple(value.canvas))]
+        if isinstance(value, Flow):
+            frames.append((value.views[1], tuple(value.target_size)))
+        for frame, size in frames:
+            if sizes.setdefault(frame, size) != size:
+                raise PlanError(
+                    f"{name!r} has a canvas of {size} (height, width), but {owner[frame]!r} on the same frame has {sizes[frame]}: "
+                    "leaves of one frame must agree before they can be moved together"
+                )
+            owner.setdefault(frame, name)
+    return sizes
+
+
+def flatten(sample: Any) -> tuple[dict[str, Any], Any]:
+    """Leaves by dotted path, and what is needed to put them back: dicts, lists and tuples are opened."""
+    leaves: dict[str, Any] = {}
+
+    def walk(node: Any, path: str) -> Any:
+        if isinstance(node, Mapping):
+            return dict, {k: walk(v, f"{path}.{k}" if path else str(k)) for k, v in node.items()}
+        if isinstance(node, (list, tuple)):
+            return type(node), [walk(v, f"{path}.{i}" if path else str(i)) for i, v in enumerate(node)]
+        leaves[path] = node
+        return None, path
+
+    return leaves, walk(sample, "")
+
+
+def unflatten(leaves: Mapping[str, Any], shape: Any) -> Any:
+    """The inverse of `flatten`."""
+    kind, parts = shape
+    if kind is None:
+        return leaves[parts]
+    if kind is dict:
+        return {k: unflatten(leaves, v) for k, v in parts.items()}
+    values = [unflatten(leaves, v) for v in parts]
+    return kind(values) if kind in (list, tuple) else kind(*values)  # a named tuple takes its fields one by one

@@ -1,0 +1,228 @@
+"""Brightness, contrast, saturation and hue.
+
+Source of the formulas: torchvision.transforms.v2.functional, whose results on tensors these are (integers are cut off, not
+rounded, as there). Colour is a matter of red, green and blue: of four channels the last (alpha) stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vdata.key import Key
+from vdata.tensors import Image, Video
+from vdata.transforms._base import Params, Photometric, value
+from vdata.transforms._check import interval, put
+from vdata.transforms._info import Info
+from vdata.transforms._op import op
+from vdata.transforms.dtype import greatest, rescaled
+
+
+@op
+def adjust_brightness(inpt: Any, brightness_factor: float) -> Any:
+    """Every value times `brightness_factor` (0 is black, 1 changes nothing), within the dtype's range.
+
+    >>> adjust_brightness(Image(torch.tensor([[[10, 200]]], dtype=torch.uint8)), 1.5).tolist()
+    [[[15, 255]]]
+    """
+
+
+@op
+def adjust_contrast(inpt: Any, contrast_factor: float) -> Any:
+    """Away from the mean of the picture's grey by `contrast_factor` (0 is grey, 1 changes nothing).
+
+    >>> adjust_contrast(Image(torch.tensor([[[0.25, 0.75]]])), 0.5).tolist()
+    [[[0.375, 0.625]]]
+    """
+
+
+@op
+def adjust_saturation(inpt: Any, saturation_factor: float) -> Any:
+    """Away from each pixel's own grey by `saturation_factor` (0 is grey, 1 changes nothing); one channel stays as it is.
+
+    >>> adjust_saturation(Image(torch.full((3, 1, 1), 0.5)), 2.0).shape
+    torch.Size([3, 1, 1])
+    """
+
+
+@op
+def adjust_hue(inpt: Any, hue_factor: float) -> Any:
+    """The hue turned by `hue_factor` of a whole turn, in [-0.5, 0.5]; one channel stays as it is.
+
+    >>> adjust_hue(Image(torch.tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1)), 1 / 3).flatten().round().tolist()
+    [0.0, 1.0, 0.0]
+    """
+
+
+@op
+def rgb_to_grayscale(inpt: Any, num_output_channels: int = 1) -> Any:
+    """The grey 0.2989 R + 0.587 G + 0.114 B, in 1 or 3 equal channels; an alpha is left out.
+
+    >>> rgb_to_grayscale(Image(torch.ones(3, 4, 4)), 3).shape
+    torch.Size([3, 4, 4])
+    """
+
+
+@adjust_brightness.on(Image, Video)
+def _(x: Image | Video, brightness_factor: float) -> Tensor:
+    _not_negative(brightness_factor, "brightness_factor")
+    return on_colour(x.plain(), lambda rgb: _cast(_float(rgb) * brightness_factor, rgb.dtype))
+
+
+@adjust_contrast.on(Image, Video)
+def _(x: Image | Video, contrast_factor: float) -> Tensor:
+    _not_negative(contrast_factor, "contrast_factor")
+    mean = lambda rgb: _grey(rgb).mean(dim=(-3, -2, -1), keepdim=True)
+    return on_colour(x.plain(), lambda rgb: _blend(rgb, mean(rgb), contrast_factor))
+
+
+@adjust_saturation.on(Image, Video)
+def _(x: Image | Video, saturation_factor: float) -> Tensor:
+    _not_negative(saturation_factor, "saturation_factor")
+    return on_colour(x.plain(), lambda rgb: rgb if rgb.shape[-3] == 1 else _blend(rgb, _grey(rgb), saturation_factor))
+
+
+@adjust_hue.on(Image, Video)
+def _(x: Image | Video, hue_factor: float) -> Tensor:
+    if not -0.5 <= hue_factor <= 0.5:
+        raise ValueError(f"hue_factor must be in [-0.5, 0.5], got {hue_factor}")
+    return on_colour(x.plain(), lambda rgb: rgb if rgb.shape[-3] == 1 or rgb.numel() == 0 else _turned(rgb, hue_factor))
+
+
+@rgb_to_grayscale.on(Image, Video)
+def _(x: Image | Video, num_output_channels: int) -> Tensor:
+    if num_output_channels not in (1, 3):
+        raise ValueError(f"num_output_channels must be 1 or 3, got {num_output_channels}")
+    rgb = _colour_of(x.plain())
+    grey = rgb if rgb.shape[-3] == 1 else _luma(rgb).to(x.dtype)
+    return grey.expand(*grey.shape[:-3], num_output_channels, *grey.shape[-2:]).clone()
+
+
+def on_colour(x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """`change` done to grey or RGB; of four channels to the first three."""
+    changed = change(_colour_of(x))
+    return changed if x.shape[-3] != 4 else torch.cat([changed, x[..., 3:, :, :]], -3)
+
+
+def _colour_of(x: Tensor) -> Tensor:
+    if x.shape[-3] not in (1, 3, 4):
+        raise ValueError(f"colour is defined for 1 (grey), 3 (RGB) and 4 (RGB and alpha) channels, got {x.shape[-3]}")
+    return x[..., :3, :, :]
+
+
+def _not_negative(factor: float, name: str) -> None:
+    if factor < 0:
+        raise ValueError(f"{name} must be at least 0, got {factor}")
+
+
+def _float(x: Tensor) -> Tensor:
+    return x if x.is_floating_point() else x.float()
+
+
+def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x.clamp_(0, greatest(dtype)).to(dtype)
+
+
+def _luma(x: Tensor) -> Tensor:
+    r, g, b = _float(x).unbind(-3)
+    return r.mul(0.2989).add_(g, alpha=0.587).add_(b, alpha=0.114).unsqueeze(-3)
+
+
+def _grey(x: Tensor) -> Tensor:
+    """The grey of a picture, [..., 1, H, W] floating; of an integer picture in whole levels."""
+    if x.shape[-3] == 1:
+        return _float(x)
+    return _luma(x) if x.is_floating_point() else _luma(x).floor_()
+
+
+def _blend(x: Tensor, other: Tensor, ratio: float) -> Tensor:
+    return _cast((_float(x) * ratio).add_(other, alpha=1.0 - ratio), x.dtype)
+
+
+def _turned(x: Tensor, turn: float) -> Tensor:
+    hue, saturation, level = _rgb_to_hsv(rescaled(x, torch.float32))
+    return rescaled(_hsv_to_rgb(hue.add_(turn).remainder_(1.0), saturation, level), x.dtype)
+
+
+def _rgb_to_hsv(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Hue, saturation and level, [..., H, W] each in [0, 1]; source: Pillow's Convert.c, by way of torchvision."""
+    r, g, _ = x.unbind(-3)
+    least, most = torch.aminmax(x, dim=-3)
+    grey = most == least
+    spread = most - least
+    saturation = spread / torch.where(grey, 1, most)
+    rc, gc, bc = ((most.unsqueeze(-3) - x) / torch.where(grey, 1, spread).unsqueeze(-3)).unbind(-3)
+    red, green = most == r, (most == g) & (most != r)
+    hue = torch.where(red, bc - gc, torch.where(green, rc + 2.0 - bc, gc + 4.0 - rc))
+    return hue.mul_(1.0 / 6.0).add_(1.0).fmod_(1.0), saturation, most
+
+
+def _hsv_to_rgb(hue: Tensor, saturation: Tensor, level: Tensor) -> Tensor:
+    sector = torch.floor(hue * 6)
+    part = hue * 6 - sector
+    q = ((1.0 - saturation * part) * level).clamp_(0.0, 1.0)
+    t = ((saturation * part + (1.0 - saturation)) * level).clamp_(0.0, 1.0)
+    p = ((1.0 - saturation) * level).clamp_(0.0, 1.0)
+    sector = sector.to(torch.int64).remainder_(6)
+    choices = torch.stack([level, p, q, t], -3)
+    # Which of (level, p, q, t) red, green and blue are in each of the six sectors of the wheel.
+    wheel = torch.tensor([[0, 2, 1, 1, 3, 0], [3, 0, 0, 2, 1, 1], [1, 1, 3, 0, 0, 2]], device=hue.device)
+    return choices.gather(-3, wheel[:, sector].movedim(0, -3))
+
+
+_VERBS = {
+    "brightness": adjust_brightness,
+    "contrast": adjust_contrast,
+    "saturation": adjust_saturation,
+    "hue": adjust_hue,
+}
+
+
+@value
+class ColorJitter(Photometric):
+    """Brightness, contrast, saturation and hue changed by random factors, in random order.
+
+    Each is None or 0 (left alone), a number v (a factor in [max(0, 1 - v), 1 + v]; for hue a turn in [-v, v], v <= 0.5)
+    or (least, greatest). All pictures of a sample get the same factors and order.
+
+    >>> ColorJitter(0.4, hue=0.1)(Image(torch.rand(3, 4, 4))).shape
+    torch.Size([3, 4, 4])
+    """
+
+    brightness: float | Sequence[float] | None = None
+    contrast: float | Sequence[float] | None = None
+    saturation: float | Sequence[float] | None = None
+    hue: float | Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        for name in _VERBS:
+            given = getattr(self, name)
+            put(self, **{name: tuple(given) if isinstance(given, Sequence) else given})
+            self.span(name)
+
+    def span(self, name: str) -> tuple[float, float] | None:
+        """The least and greatest factor of one of the four; None where it is left alone."""
+        given, centre = getattr(self, name), 0.0 if name == "hue" else 1.0
+        if given is None:
+            return None
+        if isinstance(given, (int, float)):
+            if given < 0:
+                raise ValueError(f"{name} as one number must be at least 0, got {given}")
+            given = (-given, given) if name == "hue" else (max(0.0, 1 - given), 1 + given)
+        low, high = interval(given, name, -0.5, 0.5) if name == "hue" else interval(given, name, 0.0)
+        return None if low == high == centre else (low, high)
+
+    def draw(self, key: Key, info: Info) -> Params:
+        spans = {name: self.span(name) for name in _VERBS}
+        factors = {n: key.fold(n).uniform(*span) for n, span in spans.items() if span is not None}
+        return {"order": key.fold("order").permutation(len(_VERBS)), **factors}
+
+    def change(self, params: Params, image: Image | Video) -> Image | Video:
+        names = list(_VERBS)
+        for i in params["order"]:
+            if names[i] in params:
+                image = _VERBS[names[i]](image, params[names[i]])
+        return image

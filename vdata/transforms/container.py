@@ -1,0 +1,303 @@
+"""Several transforms as one: all of them, some of them, one of them, in any order; nothing; and one's own function.
+
+A child's key is the container's, folded by the child's name and how many of that name stand before it
+("RandomCrop#0"), so that adding another transform to a list does not change what the others draw.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from vdata.batch import Batch
+from vdata.errors import NoKernelError
+from vdata.key import Key
+from vdata.tensors import TypedTensor
+from vdata.transforms._base import Leaves, Params, Transform, ordinal_path, value
+from vdata.transforms._check import probability, put
+from vdata.transforms._info import Info
+from vdata.transforms._params import scatter
+from vdata.transforms._rows import stacked
+
+
+class _Container(Transform):
+    """What all containers share: their children, and what these need."""
+
+    transforms: tuple[Transform, ...]
+
+    def __post_init__(self) -> None:
+        given = self.transforms
+        if isinstance(given, Transform) or not isinstance(given, Sequence) or not given:
+            raise ValueError(f"{type(self).__name__} takes a list of at least one transform, got {given!r}")
+        odd = [t for t in given if not isinstance(t, Transform)]
+        if odd:
+            raise ValueError(
+                f"{type(self).__name__} takes vdata's transforms, got {odd[0]!r}: wrap a function in Lambda(fn)"
+            )
+        put(self, transforms=tuple(given))
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(need for child in self.transforms for need in child.needs))
+
+    @property
+    def stacks(self) -> bool:
+        return all(child.stacks for child in self.transforms)
+
+    def keys(self, key: Key) -> list[Key]:
+        """Each child's own key."""
+        seen: dict[str, int] = {}
+        keys = []
+        for child in self.transforms:
+            ordinal = seen.setdefault(type(child).__name__, 0)
+            seen[type(child).__name__] += 1
+            keys.append(key.fold(ordinal_path(child, ordinal)))
+        return keys
+
+    def draw_all(self, key: Key, info: Info) -> tuple[list[Params], Info]:
+        """Every child's params, one after the other, and what is known after the last."""
+        children = []
+        for child, own in zip(self.transforms, self.keys(key), strict=True):
+            params = child.draw(own, info)
+            children.append(params)
+            info = child.after(params, info)
+        return children, info
+
+    def apply_all(self, steps: Iterator[tuple[Transform, Params]], sample: Leaves) -> Any:
+        """The sample through children in turn; once one makes several samples, the rest moves each of them."""
+        samples: Any = [sample]
+        several = False
+        for child, params in steps:
+            outs = [child.apply(params, s) for s in samples]
+            several = several or isinstance(outs[0], tuple)
+            samples = [s for out in outs for s in (out if isinstance(out, tuple) else (out,))]
+        return tuple(samples) if several else samples[0]
+
+
+@value
+class Compose(_Container):
+    """Transforms one after the other, as one.
+
+    passthrough  names of leaves that pass untouched though no type says what they are
+
+    >>> from vdata.transforms import RandomHorizontalFlip, Resize
+    >>> Compose([Resize(4), RandomHorizontalFlip()])(Image(torch.zeros(3, 8, 8))).shape
+    torch.Size([3, 4, 4])
+    """
+
+    transforms: Any
+    passthrough: Any = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.passthrough, str):
+            raise ValueError(f"passthrough is a sequence of names, got {self.passthrough!r}")
+        put(self, passthrough=tuple(self.passthrough))
+
+    def enter(self, leaves: Leaves) -> Leaves:
+        extras = {n: v for n, v in leaves.items() if n.rsplit(".", 1)[-1] in self.passthrough}
+        entered = self.transforms[0].enter({n: v for n, v in leaves.items() if n not in extras})
+        if all(entered[n] is leaves[n] for n in entered):
+            return leaves
+        return {n: extras.get(n, entered.get(n)) for n in leaves}
+
+    def draw(self, key: Key, info: Info) -> Params:
+        return {"children": self.draw_all(key, info)[0]}
+
+    def after(self, params: Params, info: Info) -> Info:
+        for child, own in zip(self.transforms, params["children"], strict=True):
+            info = child.after(own, info)
+        return info
+
+    def apply(self, params: Params, sample: Leaves) -> Any:
+        return self.apply_all(zip(self.transforms, params["children"], strict=True), sample)
+
+    def apply_rows(self, params: Params, batch: Batch) -> Any:
+        if not stacked(batch):
+            return self._one_by_one(params, batch)
+        batches: Any = [batch]  # stacked: each child finds its own rows that share parameters
+        several = False
+        for child, own in zip(self.transforms, params["children"], strict=True):
+            outs = [child.apply_rows(own, b) for b in batches]
+            several = several or isinstance(outs[0], tuple)
+            batches = [b for out in outs for b in (out if isinstance(out, tuple) else (out,))]
+        return tuple(batches) if several else batches[0]
+
+
+@value
+class RandomApply(_Container):
+    """All of the transforms, or none: each sample decides, with probability `p`.
+
+    >>> from vdata.transforms import Resize
+    >>> RandomApply([Resize(4)], p=1.0)(Image(torch.zeros(3, 8, 8))).shape
+    torch.Size([3, 4, 4])
+    """
+
+    transforms: Any
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        probability(self.p)
+
+    def draw(self, key: Key, info: Info) -> Params:
+        return {"apply": key.fold("apply").bernoulli(self.p), "children": self.draw_all(key, info)[0]}
+
+    def after(self, params: Params, info: Info) -> Info:
+        moved = info
+        for child, own in zip(self.transforms, params["children"], strict=True):
+            moved = child.after(own, moved)
+        return info.choose([info, moved], params["apply"].astype(np.int64))
+
+    def apply(self, params: Params, sample: Leaves) -> Any:
+        return (
+            self.apply_all(zip(self.transforms, params["children"], strict=True), sample) if params["apply"] else sample
+        )
+
+
+@value
+class RandomChoice(_Container):
+    """One of the transforms: each sample chooses, evenly or by the weights `p`.
+
+    >>> from vdata.transforms import Resize
+    >>> RandomChoice([Resize(4), Resize(6)], p=[0, 1])(Image(torch.zeros(3, 8, 8))).shape
+    torch.Size([3, 6, 6])
+    """
+
+    transforms: Any
+    p: Any = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.p is None:
+            return
+        if len(self.p) != len(self.transforms) or min(self.p) < 0 or sum(self.p) <= 0:
+            raise ValueError(
+                f"p has a weight of at least 0 for each of {len(self.transforms)} transforms, and not all 0; got {self.p!r}"
+            )
+        put(self, p=tuple(self.p))
+
+    def draw(self, key: Key, info: Info) -> Params:
+        weights = np.array(self.p if self.p is not None else [1.0] * len(self.transforms), np.float64)
+        bounds = np.cumsum(weights) / weights.sum()
+        choice = np.searchsorted(bounds[:-1], key.fold("choice").uniform(), side="right")
+        keys = zip(self.transforms, self.keys(key), strict=True)
+        return {"choice": choice.astype(np.int64), "children": [child.draw(own, info) for child, own in keys]}
+
+    def after(self, params: Params, info: Info) -> Info:
+        pairs = zip(self.transforms, params["children"], strict=True)
+        return info.choose([child.after(own, info) for child, own in pairs], params["choice"])
+
+    def apply(self, params: Params, sample: Leaves) -> Any:
+        return self.transforms[params["choice"]].apply(params["children"][params["choice"]], sample)
+
+
+@value
+class RandomOrder(_Container):
+    """All of the transforms, each sample in an order of its own.
+
+    >>> from vdata.transforms import RandomHorizontalFlip, Resize
+    >>> RandomOrder([Resize(4), RandomHorizontalFlip()])(Image(torch.zeros(3, 8, 8))).shape
+    torch.Size([3, 4, 4])
+    """
+
+    transforms: Any
+
+    def draw(self, key: Key, info: Info) -> Params:
+        params: Params = {
+            "order": key.fold("order").permutation(len(self.transforms)),
+            "children": [None] * len(self.transforms),
+        }
+        self._in_order(params, info, self.keys(key))
+        return params
+
+    def after(self, params: Params, info: Info) -> Info:
+        return self._in_order(params, info, None)
+
+    def _in_order(self, params: Params, info: Info, keys: list[Key] | None) -> Info:
+        """Step by step, each child for the samples whose turn it is: with `keys`, draws its params; what is known afterwards."""
+        order, children = params["order"], params["children"]
+        for step in range(len(self.transforms)):
+            info = self._step(order[:, step], children, info, keys)
+        return info
+
+    def _step(self, turn: np.ndarray, children: list[Any], info: Info, keys: list[Key] | None) -> Info:
+        afters, place = [], np.zeros(len(turn), np.int64)
+        for i, child in enumerate(self.transforms):
+            rows = np.flatnonzero(turn == i)
+            if not len(rows):
+                continue
+            here = info.take(rows)
+            drawn = child.draw(keys[i][rows], here) if keys is not None else _rows_of(children[i], rows)
+            if keys is not None:
+                children[i] = scatter(children[i], drawn, rows, len(turn))
+            place[rows] = len(afters)
+            afters.append(child.after(drawn, here).spread(rows, len(turn)))
+        return info.choose(afters, place)
+
+    def apply(self, params: Params, sample: Leaves) -> Any:
+        return self.apply_all(((self.transforms[i], params["children"][i]) for i in params["order"]), sample)
+
+
+def _rows_of(params: Any, rows: np.ndarray) -> Any:
+    if isinstance(params, dict):
+        return {n: _rows_of(v, rows) for n, v in params.items()}
+    if isinstance(params, list):
+        return [_rows_of(v, rows) for v in params]
+    return params[rows] if isinstance(params, np.ndarray) else params
+
+
+@value
+class Identity(Transform):
+    """Changes nothing.
+
+    >>> Identity()(Image(torch.zeros(1, 1, 1))).tolist()
+    [[[0.0]]]
+    """
+
+    def apply(self, params: Params, sample: Leaves) -> Leaves:
+        return sample
+
+
+@dataclasses.dataclass(frozen=True, repr=False, init=False)
+class Lambda(Transform):
+    """`fn(leaf)` for every leaf of one of `types` (all leaves if none is named).
+
+    A plain tensor of the leaf's shape gets its type back; of another shape it raises NoKernelError, for what follows
+    could not move it.
+
+    It has no params. A transform that draws, or moves the canvas, is a class: see `vdata.transforms.Geometric`.
+
+    >>> Lambda(lambda x: x + 1, Image)(Image(torch.zeros(1, 1, 1))).tolist()
+    [[[1.0]]]
+    """
+
+    fn: Callable[[Any], Any]
+    types: tuple[type, ...] = (object,)
+    stacks = False
+
+    def __init__(self, fn: Callable[[Any], Any], *types: type):
+        if not callable(fn) or not all(isinstance(t, type) for t in types):
+            raise ValueError(f"Lambda takes a function and types, got {(fn, *types)!r}")
+        put(self, fn=fn, types=types or (object,))
+
+    def apply(self, params: Params, sample: Leaves) -> Leaves:
+        return {n: self._typed(n, v, self.fn(v)) if isinstance(v, self.types) else v for n, v in sample.items()}
+
+    def _typed(self, name: str, leaf: Any, out: Any) -> Any:
+        if type(out) is not Tensor or out.ndim == 0 or not isinstance(leaf, TypedTensor):
+            return out
+        if out.shape != leaf.shape:
+            raise NoKernelError(
+                f"{self} made a plain tensor of shape {list(out.shape)} of {name or 'the input'!r}, a {type(leaf).__name__} of "
+                f"shape {list(leaf.shape)}: return it as one of vdata.tensors"
+            )
+        return leaf.like(out)
+
+    def __repr__(self) -> str:
+        shown = [getattr(self.fn, "__qualname__", repr(self.fn)), *(t.__name__ for t in self.types if t is not object)]
+        return f"Lambda({', '.join(shown)})"

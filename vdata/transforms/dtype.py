@@ -1,0 +1,203 @@
+"""Dtypes, ranges and normalisation; into typed tensors and out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+from torch import Tensor
+
+from vdata.tensors import BoundingBoxes, Flow, Image, KeyPoints, Label, Mask, TypedTensor, Video
+from vdata.transforms._base import Params, Photometric, Transform, value
+from vdata.transforms._check import ByType, put
+from vdata.transforms._info import Info
+from vdata.transforms._op import op
+
+_VALUE_BITS = {torch.uint8: 8, torch.int8: 7, torch.int16: 15, torch.uint16: 16, torch.int32: 31, torch.int64: 63}
+
+
+@op
+def to_dtype(inpt: Any, dtype: torch.dtype = torch.float32, scale: bool = False) -> Any:
+    """Cast to `dtype`. With `scale`, a picture's values go from the old dtype's range to the new one's (float is 0..1).
+
+    A Flow below float32 raises TypeError: it would move pixels.
+
+    >>> to_dtype(Image(torch.full((1, 1, 1), 255, dtype=torch.uint8)), torch.float32, scale=True).tolist()
+    [[[1.0]]]
+    """
+
+
+@to_dtype.on(Image, Video)
+def _(x: Image | Video, dtype: torch.dtype, scale: bool) -> Tensor:
+    return rescaled(x.plain(), dtype) if scale else x.plain().to(dtype)
+
+
+@to_dtype.on(Mask, BoundingBoxes, KeyPoints, Flow, Label)
+def _(x: TypedTensor, dtype: torch.dtype, scale: bool) -> TypedTensor:
+    return x.to(dtype)
+
+
+def greatest(dtype: torch.dtype) -> int:
+    """White: 1 for floats, the greatest value for integers."""
+    return 1 if dtype.is_floating_point else torch.iinfo(dtype).max
+
+
+def rescaled(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Values from their dtype's range to that of `dtype`; source: torchvision's to_dtype_image, whose results these are."""
+    if x.dtype == dtype:
+        return x
+    if x.is_floating_point():
+        return x.to(dtype) if dtype.is_floating_point else _to_integers(x, dtype)
+    if dtype.is_floating_point:
+        return x.to(dtype).mul_(1.0 / greatest(x.dtype))
+    shift = _VALUE_BITS[dtype] - _VALUE_BITS[x.dtype]
+    wide = x.to(torch.int64)  # uint16 has no shift of its own
+    return (wide << shift if shift > 0 else wide >> -shift).to(dtype)
+
+
+def _to_integers(x: Tensor, dtype: torch.dtype) -> Tensor:
+    if _VALUE_BITS[dtype] > 53 or (x.dtype != torch.float64 and _VALUE_BITS[dtype] > 24):
+        raise TypeError(f"{x.dtype} cannot count to the end of {dtype}: convert to a smaller integer, or from float64")
+    # Just below (greatest + 1): every level gets an equal share of [0, 1], and 1 still gets the greatest.
+    return x.mul(greatest(dtype) + 1.0 - 1e-3).to(dtype)
+
+
+@value
+class ToDtype(Transform):
+    """Cast pictures and clips to `dtype`, or every type to its own.
+
+    dtype  a torch.dtype for pictures and clips alone; or a dict by type, `{Image: torch.float32, Mask: torch.int64,
+           "others": None}`: None leaves a type alone, a type that is present and not named (nor "others") raises. Labels
+           change only if they are named.
+    scale  as in `functional.to_dtype`, for pictures and clips
+
+    >>> ToDtype(torch.float32, scale=True)(Image(torch.zeros(3, 2, 2, dtype=torch.uint8))).dtype
+    torch.float32
+    """
+
+    dtype: Any
+    scale: bool = False
+
+    def __post_init__(self) -> None:
+        given = ByType(self.dtype) if isinstance(self.dtype, Mapping) else ByType({"Image": self.dtype or ""})
+        if not all(d is None or isinstance(d, torch.dtype) for d in given.values()):
+            raise ValueError(f"dtype must be a torch.dtype, or a dict from types to dtypes or None, got {self.dtype!r}")
+        put(self, dtype=given if isinstance(self.dtype, Mapping) else self.dtype)
+
+    def of(self, kind: type) -> torch.dtype | None:
+        """The dtype that a type is cast to; None where it is left alone."""
+        if not isinstance(self.dtype, ByType):
+            return self.dtype if kind in (Image, Video) else None
+        if kind.__name__ in self.dtype or kind is Label:
+            return self.dtype.get(kind.__name__)
+        if "others" not in self.dtype:
+            raise ValueError(f'{self} says nothing of {kind.__name__}: name it, or "others" for all that is not named')
+        return self.dtype["others"]
+
+    def after(self, params: Params, info: Info) -> Info:
+        kinds = {c.__name__: c for c in (Image, Video, Mask, BoundingBoxes, KeyPoints, Flow, Label)}
+        cast = {n: self.of(kinds[t]) for n, t in info.types.items() if t in kinds}
+        return replace(info, dtypes={**info.dtypes, **{n: str(d).removeprefix("torch.") for n, d in cast.items() if d}})
+
+    def apply(self, params: Params, sample: dict[str, Any]) -> dict[str, Any]:
+        return {n: self._cast(v) if isinstance(v, TypedTensor) else v for n, v in sample.items()}
+
+    def _cast(self, leaf: TypedTensor) -> TypedTensor:
+        dtype = self.of(type(leaf))
+        return leaf if dtype is None else to_dtype(leaf, dtype, self.scale)
+
+
+@op
+def normalize(inpt: Any, mean: Sequence[float], std: Sequence[float], inplace: bool = False) -> Any:
+    """(value - mean) / std, a mean and a std for each channel (or one for all); floating pictures and clips.
+
+    >>> normalize(Image(torch.ones(1, 1, 2)), [0.5], [0.25]).tolist()
+    [[[2.0, 2.0]]]
+    """
+
+
+@normalize.on(Image, Video)
+def _(x: Image | Video, mean: Sequence[float], std: Sequence[float], inplace: bool) -> Tensor:
+    if not x.is_floating_point():
+        raise TypeError(
+            f"normalize needs a floating picture, got {x.dtype}: put ToDtype(torch.float32, scale=True) before it"
+        )
+    middle, spread = (_per_channel(v, x, name) for v, name in ((mean, "mean"), (std, "std")))
+    if not spread.all():
+        raise ValueError(f"std must not be 0, got {std}")
+    moved = x.plain().sub_(middle) if inplace else x.plain().sub(middle)
+    return moved.div_(spread)
+
+
+def _per_channel(numbers: Any, x: Tensor, name: str) -> Tensor:
+    out = torch.as_tensor(numbers, dtype=x.dtype, device=x.device).reshape(-1, 1, 1)
+    if len(out) not in (1, x.shape[-3]):
+        raise ValueError(f"{name} has {len(out)} numbers, but the picture has {x.shape[-3]} channels")
+    return out
+
+
+@value
+class Normalize(Photometric):
+    """(value - mean) / std by channel, for floating pictures and clips; masks, boxes, points and flows stay as they are.
+
+    >>> Normalize([0.5], [0.5])(Image(torch.ones(3, 1, 1))).flatten().tolist()
+    [1.0, 1.0, 1.0]
+    """
+
+    mean: Sequence[float]
+    std: Sequence[float]
+    inplace: bool = False
+
+    def __post_init__(self) -> None:
+        mean, std = (tuple(v) if isinstance(v, Sequence) else (v,) for v in (self.mean, self.std))
+        if not all(std):
+            raise ValueError(f"std must not be 0, got {self.std!r}")
+        put(self, mean=mean, std=std)
+
+    def change(self, params: Params, image: Image | Video) -> Image | Video:
+        return normalize(image, self.mean, self.std, self.inplace)
+
+
+@value
+class ToImage(Transform):
+    """Plain tensors, numpy arrays ([H, W, C] or [H, W]) and PIL images of at least two dimensions become Images.
+
+    It stands first: what it wraps is then moved by all that follows.
+
+    >>> ToImage()({"image": torch.zeros(3, 2, 2)})["image"].canvas
+    (2, 2)
+    """
+
+    def enter(self, leaves: dict[str, Any]) -> dict[str, Any]:
+        wrapped = {n: _image(v) for n, v in leaves.items()}
+        return super().enter(wrapped if any(wrapped[n] is not v for n, v in leaves.items()) else leaves)
+
+    def apply(self, params: Params, sample: dict[str, Any]) -> dict[str, Any]:
+        return {n: _image(v) for n, v in sample.items()}
+
+
+def _image(leaf: Any) -> Any:
+    if isinstance(leaf, PIL.Image.Image) or (type(leaf) is Tensor and leaf.ndim >= 2):
+        return Image(leaf)
+    if isinstance(leaf, np.ndarray) and leaf.ndim >= 2:
+        return Image(torch.from_numpy(leaf).movedim(-1, -3) if leaf.ndim > 2 else torch.from_numpy(leaf))
+    return leaf
+
+
+@value
+class ToPureTensor(Transform):
+    """Typed tensors become plain ones, over the same memory: last in a list, for code that knows no types.
+
+    >>> type(ToPureTensor()(Image(torch.zeros(3, 2, 2)))).__name__
+    'Tensor'
+    """
+
+    def after(self, params: Params, info: Info) -> Info:
+        return replace(info, types={}, dtypes={}, channels={}, counts={})
+
+    def apply(self, params: Params, sample: dict[str, Any]) -> dict[str, Any]:
+        return {n: v.plain() if isinstance(v, TypedTensor) else v for n, v in sample.items()}

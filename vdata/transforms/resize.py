@@ -1,0 +1,188 @@
+"""Change the canvas's resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from vdata.tensors import Flow, Image, Mask, Video
+from vdata.transforms._base import Geometric, Params, value
+from vdata.transforms._check import put, size_pair, whole
+from vdata.transforms._map import Map
+from vdata.transforms._op import spatial
+from vdata.transforms._pixels import bilinear, nearest
+from vdata.transforms.interpolation import InterpolationMode, tensor_mode
+
+BILINEAR = InterpolationMode.BILINEAR
+_NEAREST = (InterpolationMode.NEAREST, InterpolationMode.NEAREST_EXACT)
+
+
+@spatial
+def resize(
+    inpt: Any, size: Any, interpolation: Any = BILINEAR, max_size: int | None = None, antialias: bool | None = True
+) -> Any:
+    """Resize to `size`: (height, width), or one number for the shorter side, the longer following its ratio.
+
+    max_size  the longer side's limit, with one number; with size=None the longer side itself
+    antialias average over what a new pixel covers when making smaller (bilinear, bicubic and lanczos)
+
+    Pictures as torchvision's tensors, bit for bit; integers round and stay in their range. Masks take the old pixel
+    that holds each new centre, whatever `interpolation` says, exactly for any integer. A flow is read at the new centres:
+    between known pixels, or the nearest one where it is sparse; its vectors, like boxes and points, take the ratios of
+    the canvases. Sides are at least 1.
+
+    >>> resize(Mask(torch.tensor([[1, 2**40]])), (1, 4)).tolist()
+    [[1, 1, 1099511627776, 1099511627776]]
+    """
+
+
+def resized_size(old: tuple[int, int], size: Any, max_size: int | None = None) -> tuple[int, int]:
+    """The (height, width) that `resize` gives a canvas of size `old`."""
+    high, wide = resized_sizes(np.array([old], np.int64), size, max_size)[0].tolist()
+    return high, wide
+
+
+def resized_sizes(old: np.ndarray, size: Any, max_size: int | None = None) -> np.ndarray:
+    """`resized_size` of many canvases: int64 [B, 2] to int64 [B, 2]."""
+    size, max_size = checked_size(size, max_size)
+    if isinstance(size, tuple):
+        return np.broadcast_to(np.array(size, np.int64), old.shape)
+    if (old < 1).any():
+        raise ValueError(f"a canvas without pixels cannot be resized, got {old.tolist()}")
+    short, long = old.min(1), old.max(1)
+    if size is None:
+        new_short, new_long = (max_size * short / long).astype(np.int64), np.full(len(old), max_size)
+    else:
+        new_short, new_long = np.full(len(old), size), (size * long / short).astype(np.int64)
+        if max_size is not None:
+            over = new_long > max_size
+            new_short = np.where(over, (max_size * new_short / new_long).astype(np.int64), new_short)
+            new_long = np.where(over, max_size, new_long)
+    upright = old[:, 1] <= old[:, 0]
+    new = np.where(upright[:, None], np.stack([new_long, new_short], 1), np.stack([new_short, new_long], 1))
+    return np.maximum(new, 1)
+
+
+def checked_size(size: Any, max_size: int | None = None) -> tuple[int | tuple[int, int] | None, int | None]:
+    """`size` as (height, width), the shorter side or None, and `max_size`; ValueError where they contradict each other."""
+    if isinstance(size, Sequence) and len(size) == 1:
+        size = size[0]
+    if max_size is not None:
+        max_size = whole(max_size, "max_size")
+    if size is None:
+        if max_size is None:
+            raise ValueError("size=None needs max_size, the length of the longer side")
+        return None, max_size
+    if isinstance(size, Sequence):
+        if max_size is not None:
+            raise ValueError("max_size goes with one number for the shorter side (or None), not with (height, width)")
+        return size_pair(size), None
+    size = whole(size, "size")
+    if max_size is not None and max_size <= size:
+        raise ValueError(f"max_size ({max_size}) must be greater than the shorter side ({size})")
+    return size, max_size
+
+
+@resize.map
+def _(size: tuple[int, int], /, **how: Any) -> Map:
+    new = resized_size(size, how["size"], how["max_size"])
+    return Map((new[1] / size[1], 0, 0, 0, new[0] / size[0], 0), new)
+
+
+@resize.on(Image, Video)
+def _(x: Image | Video, size: Any, interpolation: Any, max_size: int | None, antialias: bool | None) -> Tensor:
+    return resize_pixels(x.plain(), resized_size(x.canvas, size, max_size), interpolation, antialias)
+
+
+@resize.on(Mask)
+def _(x: Mask, size: Any, interpolation: Any, max_size: int | None, antialias: bool | None) -> Tensor:
+    return nearest(x.plain(), resized_size(x.canvas, size, max_size))
+
+
+@resize.flow
+def _(x: Flow, size: Any, interpolation: Any, max_size: int | None, antialias: bool | None) -> Tensor:
+    return resize_vectors(x, resized_size(x.canvas, size, max_size))
+
+
+def resize_vectors(x: Flow, new: tuple[int, int]) -> Tensor:
+    """A flow's raster at another resolution, its vectors as they were."""
+    return nearest(x.plain(), new) if x.sparse else bilinear(x.plain(), new)
+
+
+def resize_pixels(
+    x: Tensor, new: tuple[int, int], interpolation: Any = BILINEAR, antialias: bool | None = True
+) -> Tensor:
+    """Pictures [..., C, H, W] resized to `new` (height, width); the same tensor where that changes nothing.
+
+    Source: torchvision.transforms.v2.functional.resize_image, whose results these are to the bit.
+    """
+    mode = tensor_mode(interpolation, antialias)
+    if tuple(x.shape[-2:]) == new:
+        return x
+    if x.numel() == 0:
+        return x.new_empty((*x.shape[:-2], *new))
+    flat = _channels_last_batch(x.reshape(-1, *x.shape[-3:]))
+    native = x.dtype in (torch.float32, torch.float64) or (x.dtype == torch.uint8 and _resizes_bytes(x.device, mode))
+    how = {} if mode in _NEAREST else {"align_corners": False, "antialias": bool(antialias)}
+    out = interpolate(flat if native else flat.float(), size=new, mode=mode.value, **how)
+    out = out if native else _cast(out, x.dtype)
+    return out.reshape(*x.shape[:-2], *new)
+
+
+def _resizes_bytes(device: torch.device, mode: InterpolationMode) -> bool:
+    """Whether torch resizes uint8 itself: torchvision's choice, so that results are its own."""
+    if mode in _NEAREST:
+        return True
+    if device.type != "cpu":
+        return False
+    return mode is not BILINEAR or torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512", "SVE256")
+
+
+def _channels_last_batch(x: Tensor) -> Tensor:
+    """A single interleaved picture (as decoders give) with strides that torch takes for channels-last, not for planar."""
+    if len(x) > 1 or not x.is_contiguous(memory_format=torch.channels_last) or x.is_contiguous():
+        return x
+    return x.as_strided(x.shape, (x.numel(), *x.stride()[1:]))
+
+
+def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Back to a dtype: integers round and are clamped to their range (bicubic and lanczos leave it)."""
+    if dtype.is_floating_point or dtype == torch.bool:
+        return x.to(dtype)
+    info = torch.iinfo(dtype)
+    return x.round_().clamp_(info.min, info.max).to(dtype)
+
+
+@value
+class Resize(Geometric):
+    """Resize every leaf; arguments as in `functional.resize`. One number is the shorter side of each frame.
+
+    >>> Resize(4)(Image(torch.zeros(3, 8, 16))).shape
+    torch.Size([3, 4, 8])
+    """
+
+    size: Any
+    interpolation: Any = BILINEAR
+    max_size: int | None = None
+    antialias: bool | None = True
+    op = resize
+
+    def __post_init__(self) -> None:
+        size, max_size = checked_size(self.size, self.max_size)
+        put(self, size=size, max_size=max_size, interpolation=tensor_mode(self.interpolation, self.antialias))
+
+    def place(self, params: Params, size: tuple[int, int]) -> dict[str, Any]:
+        return {
+            "size": self.size,
+            "interpolation": self.interpolation,
+            "max_size": self.max_size,
+            "antialias": self.antialias,
+        }
+
+    def canvas(self, params: Params, sizes: np.ndarray) -> np.ndarray:
+        return resized_sizes(sizes, self.size, self.max_size)
