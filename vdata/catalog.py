@@ -24,7 +24,7 @@ from typing import Any
 
 from vdata.errors import PlanError, UnknownDatasetError
 from vdata.field import Field
-from vdata.files import Files, Tree, Zips
+from vdata.files import Files, Tars, Tree, Zips
 from vdata.pipe import DataPipe, from_folder, open, read
 
 
@@ -149,18 +149,20 @@ def home() -> Path:
     return Path(platformdirs.user_cache_dir("vdata")) / "datasets"
 
 
-def files_of(card: Card, root: Path, *, zips: tuple[str, ...] = ()) -> Files:
-    """The dataset's files: the extracted tree, or the zip archives of these names that lie in `root`.
+def files_of(card: Card, root: Path, *, zips: tuple[str, ...] = (), tars: tuple[str, ...] = (), tree: str = "") -> Files:
+    """The dataset's files: archives of these names that lie in `root`, else the extracted tree.
 
-    The tree is looked for in `root/<card.folder>` and in `root` itself; `zips` beside it or inside the folder.
+    All are looked for in `root/<card.folder>` and in `root` itself. `tree` names a folder that the extracted tree
+    must have; without it any folder will do.
     """
     places = [root / card.folder, root] if card.folder else [root]
+    for names, reader in ((zips, Zips), (tars, Tars)):
+        for place in places:
+            archives = [place / n for n in names if (place / n).is_file()]
+            if archives:
+                return reader(archives)
     for place in places:
-        archives = [place / z for z in zips if (place / z).is_file()]
-        if archives:
-            return Zips(archives)
-    for place in places:
-        if place.is_dir() and any(p.is_dir() for p in place.iterdir()):
+        if (place / tree).is_dir() if tree else place.is_dir() and any(p.is_dir() for p in place.iterdir()):
             return Tree(place)
     raise UnknownDatasetError(f"{card.name} is not in {root}. {how_to_get(card)}")
 

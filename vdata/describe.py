@@ -59,7 +59,7 @@ def _lines(stage: plan.Stage, indent: str) -> list[str]:
     for kid in plan.children(stage):
         deeper = indent + "  " if isinstance(stage, plan.Several) else indent
         lines += _lines(kid, deeper)
-    shown = f"{indent}{stage.name:<10}{stage.arguments()}".rstrip()
+    shown = f"{indent}{stage.name:<14}{stage.arguments()}".rstrip()
     before = plan.children(stage)[0].fields if len(plan.children(stage)) == 1 else None
     if stage.fields is not None and stage.fields != before:
         shown = f"{shown:<48}  {fields(stage.fields)}"

@@ -6,6 +6,7 @@
     ├── NoKernelError        a transform does not know how to move this type (also a TypeError)
     ├── UnknownDatasetError  no dataset or URL of that name (also a LookupError)
     ├── StateError           a state that belongs to another plan, seed or world
+    ├── StageTimeoutError    a stage did not answer within the loader's timeout (also a TimeoutError)
     ├── MissingPackageError  an optional package is not installed (also an ImportError)
     └── DataError            bytes at rest are not what they should be
         ├── DecodeError      a file is broken or of an unknown kind
@@ -47,6 +48,10 @@ class UnknownDatasetError(VdataError, LookupError):
 
 class StateError(VdataError, ValueError):
     """The state belongs to another plan, seed or world."""
+
+
+class StageTimeoutError(VdataError, TimeoutError):
+    """A stage did not answer within the loader's timeout."""
 
 
 class MissingPackageError(VdataError, ImportError):

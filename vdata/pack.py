@@ -47,7 +47,7 @@ def pack(
     with ShardWriter(url, schema, samples_per_shard=samples_per_shard, bytes_per_shard=bytes_per_shard, prefix=prefix, overwrite=overwrite) as writer:
         samples = (value for value, _ in walk.run(walk.start(), Inline(Ledger())))
         with progress("pack", total, quiet=quiet) as bar, ThreadPoolExecutor(1) as ahead:
-            for key, fields, members, columns in _ahead(ahead, samples):
+            for key, fields, members, columns in _ahead(ahead, samples, pipe.plan.fields or {}):
                 _agree(schema, fields, key)
                 writer.write(key, members, columns)
                 number += 1
@@ -59,17 +59,19 @@ def pack(
     return open(os.fspath(url))
 
 
-def _ahead(pool: ThreadPoolExecutor, samples: Any) -> Any:
+def _ahead(pool: ThreadPoolExecutor, samples: Any, known: Mapping[str, Field]) -> Any:
     """Samples written out as bytes, one thread ahead of the writer."""
     waiting = []
     for number, sample in enumerate(samples):
-        waiting.append(pool.submit(_written, number, sample))
+        waiting.append(pool.submit(_written, number, sample, known))
         if len(waiting) >= _AHEAD:
             yield waiting.pop(0).result()
     yield from (future.result() for future in waiting)
 
 
-def _written(number: int, sample: Any) -> tuple[str, dict[str, Field], dict[str, tuple[str, bytes]], dict[str, int | float]]:
+def _written(
+    number: int, sample: Any, known: Mapping[str, Field]
+) -> tuple[str, dict[str, Field], dict[str, tuple[str, bytes]], dict[str, int | float]]:
     if not isinstance(sample, Mapping):
         raise PlanError(f"pack writes dict samples, got {type(sample).__name__}: pack before .to_tuple() and .enumerate()")
     if hasattr(sample, "at"):
@@ -84,16 +86,17 @@ def _written(number: int, sample: Any) -> tuple[str, dict[str, Field], dict[str,
         except TypeError as error:
             raise PlanError(f"pack: field {name!r} of sample {key!r}: {error}") from None
         members[name] = (suffix or "bin", data)
-        fields[name] = _field(value, suffix or "bin")
+        fields[name] = _field(value, suffix or "bin", known.get(name, Field()))
         if (scalar := _scalar(value)) is not None:
             columns[name] = scalar
     return key, fields, members, columns
 
 
-def _field(value: Any, suffix: str) -> Field:
-    field = codecs.field_of(value, suffix)
-    if isinstance(value, Encoded) and not value.orient:
-        field = replace(field, meta={**field.meta, "orient": False})
+def _field(value: Any, suffix: str, known: Field) -> Field:
+    field = replace(codecs.field_of(value, suffix), doc=known.doc)
+    if isinstance(value, Encoded):
+        orient = {} if value.orient else {"orient": False}
+        field = replace(field, dtype=known.dtype, shape=known.shape, meta={**field.meta, **orient})
     return replace(field, suffix="")  # a field may mix suffixes: the manifest keeps each sample's own
 
 

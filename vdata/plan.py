@@ -189,6 +189,11 @@ class Apply(Stage):
     seed: int = 0
     each, decoded, orders = True, True, False
 
+    @property
+    def fields(self) -> Fields:
+        known = self.source.fields  # types stay; sizes and dtypes are the transforms' to change
+        return None if known is None else {n: replace(f, shape=(), dtype="") for n, f in known.items()}
+
     def arguments(self) -> str:
         steps = getattr(self.transform, "transforms", None)
         return ", ".join(map(repr, steps)) if steps is not None else repr(self.transform)
@@ -535,12 +540,17 @@ class Batch(Stage):
         known = self.source.fields
         if known is None or self.collate_fn is not None:
             return None
-        many = ("BoundingBoxes", "KeyPoints")
-        return {n: replace(f, shape=() if f.type in many or f.meta.get("kind") == "instance" else (self.size, *f.shape)) for n, f in known.items()}
+        return {n: replace(f, shape=_stacked(f, self.size)) for n, f in known.items()}
 
     def arguments(self) -> str:
         more = ", drop_last" if self.drop_last else ""
         return f"{self.size}{more}" + (f", collate_fn={qualified_name(self.collate_fn)}" if self.collate_fn else "")
+
+
+def _stacked(known: Field, size: int) -> tuple[int | str, ...]:
+    """The shape of a field in a batch: lists of objects are Ragged, and what was not known stays so."""
+    objects = known.type in ("BoundingBoxes", "KeyPoints") or known.meta.get("kind") == "instance"
+    return () if objects or not known.shape else (size, *known.shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+__all__ = ["TYPES", "BoundingBoxFormat", "BoundingBoxes", "Flow", "Image", "KeyPoints", "Label", "Mask", "TypedTensor", "Video"]
+
 T = TypeVar("T", bound="TypedTensor")
 
 # The functions whose result is still the same thing: elsewhere, copied, or in another dtype.

@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import re
+import sys
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 
 from vdata.errors import (
     ChecksumError,
+    MissingPackageError,
     PlanError,
     ShardError,
     TruncatedShardError,
@@ -226,7 +228,7 @@ def test_pickling_maps_the_same_files_again_and_notices_others(written, tmp_path
 def test_below_100_bytes_a_sample_with_five_fields(tmp_path):
     with ShardWriter(tmp_path) as writer:
         for i in range(500):
-            writer.write(f"train/{i:06d}", {name: (("png", "jpg")[i % 2], b"") for name in "abcde"})
+            writer.write(f"train/{i:06d}", dict.fromkeys("abcde", (("png", "jpg")[i % 2], b"")))
     for size in (writer.manifest, Manifest.load(tmp_path)):
         assert len(size) == 500
     per_sample = os.path.getsize(tmp_path / "manifest.bin") / 500
@@ -686,6 +688,12 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         assert path.read_bytes() == b"old" and os.listdir(path.parent) == ["a.bin"]
     write_file(str(path), b"new")
     assert path.read_bytes() == b"new" and os.listdir(path.parent) == ["a.bin"]
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(MissingPackageError, match=r"s3://.*s3fs"):
+        Fetcher("s3://bucket").read("a.tar", 0, 1)
 
 
 def test_errors_show_no_secret(monkeypatch):

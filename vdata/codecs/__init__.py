@@ -32,10 +32,10 @@ _PICTURES = {"jpeg", "png", "webp", "ppm", "gif", "bmp", "tiff"}
 _UNSAFE = {"pyd", "pkl", "pickle", "pth", "pt"}
 # webdataset's names, less those that run code, and the pictures and flows of datasets.
 _TYPE_OF_SUFFIX = {
-    **dict.fromkeys("jpg jpeg png webp ppm pgm pnm gif bmp tif tiff".split(), "Image"),
-    **dict.fromkeys("cls cls2 class count index inx id".split(), "int"),
-    **dict.fromkeys("txt text transcript".split(), "str"),
-    **dict.fromkeys("json jsn".split(), "json"),
+    **dict.fromkeys(("jpg", "jpeg", "png", "webp", "ppm", "pgm", "pnm", "gif", "bmp", "tif", "tiff"), "Image"),
+    **dict.fromkeys(("cls", "cls2", "class", "count", "index", "inx", "id"), "int"),
+    **dict.fromkeys(("txt", "text", "transcript"), "str"),
+    **dict.fromkeys(("json", "jsn"), "json"),
     "flo": "Flow", "npy": "tensor", "npz": "tensors",
 }  # fmt: skip
 _TYPE_OF_KIND = {**dict.fromkeys(_PICTURES, "Image"), "flo": "Flow", "npy": "tensor"}
@@ -197,7 +197,7 @@ def _known(enc: Encoded, *codecs: str) -> None:
         raise DecodeError(f"a {enc.type or 'file'} has no codec {enc.codec!r}")
 
 
-def _typed(cls: type[TypedTensor], data: Tensor, meta: Any) -> Any:
+def _typed(cls: type[Any], data: Tensor, meta: Any) -> Any:
     """`data` as the type with its metadata; a "dtype" in it restores one that the file cannot hold."""
     meta = dict(meta)
     dtype = plain.dtype(meta.pop("dtype")) if "dtype" in meta else data.dtype

@@ -19,7 +19,7 @@ MAX_PIXELS = 178_956_970 // 2
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Start of frame: every C0..CF but the tables DHT (C4), JPG (C8) and DAC (CC).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
+_JPEG_ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})  # markers without a length
 
 Window = tuple[int, int, int, int]
 
@@ -125,10 +125,8 @@ def _png(data: memoryview) -> Header:
 def _jpeg(data: memoryview) -> Header:
     at, orientation = 2, 1
     while True:
-        if data[at] != 0xFF:
-            raise DecodeError(f"a JPEG marker was expected, not the byte {data[at]:#04x}", byte=at)
         marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
+        if data[at] != 0xFF or marker == 0xFF:  # stray bytes between segments and fill bytes: libjpeg passes over both
             at += 1
             continue
         if marker in _JPEG_ALONE:
@@ -189,11 +187,11 @@ def _bmp(data: memoryview) -> Header:
 
 
 def _tiff(data: memoryview) -> Header:
-    tags = _ifd(data)
+    tags = _ifd(data, {256, 257, 258, 274})
     if not {256, 257} <= tags.keys():
         raise DecodeError("the TIFF's first directory does not give a width and a height", byte=4)
     orientation = tags.get(274, 1)
-    return Header("tiff", tags[257], tags[256], orientation if 1 <= orientation <= 8 else 1)
+    return Header("tiff", tags[257], tags[256], orientation if 1 <= orientation <= 8 else 1, tags.get(258, 1))
 
 
 def _orientation(exif: bytes) -> int:
@@ -201,22 +199,25 @@ def _orientation(exif: bytes) -> int:
     if exif[:4] not in (b"II*\0", b"MM\0*"):
         return 1
     try:
-        value = _ifd(memoryview(exif)).get(274, 1)
+        value = _ifd(memoryview(exif), {274}).get(274, 1)
     except struct.error:
         return 1
     return value if 1 <= value <= 8 else 1
 
 
-def _ifd(data: memoryview) -> dict[int, int]:
-    """The single integers (BYTE, SHORT, LONG) of a TIFF's first directory, by tag."""
+def _ifd(data: memoryview, wanted: set[int]) -> dict[int, int]:
+    """The first integer (BYTE, SHORT or LONG) of each wanted tag in a TIFF's first directory."""
     order = "<" if data[:2] == b"II" else ">"
     (at,) = struct.unpack_from(order + "I", data, 4)
     (count,) = struct.unpack_from(order + "H", data, at)
     tags = {}
     for entry in range(at + 2, at + 2 + 12 * count, 12):
-        tag, form, _ = struct.unpack_from(order + "HHI", data, entry)
-        if form in (1, 3, 4):
-            (tags[tag],) = struct.unpack_from(order + {1: "B", 3: "H", 4: "I"}[form], data, entry + 8)
+        tag, form, many = struct.unpack_from(order + "HHI", data, entry)
+        if tag in wanted and form in (1, 3, 4):
+            letter = {1: "B", 3: "H", 4: "I"}[form]
+            fits = many * struct.calcsize(letter) <= 4
+            where = entry + 8 if fits else struct.unpack_from(order + "I", data, entry + 8)[0]
+            (tags[tag],) = struct.unpack_from(order + letter, data, where)
     return tags
 
 

@@ -70,7 +70,8 @@ def decode(
 
     `window` is (top, left, height, width) in the delivered frame, after the EXIF orientation where `orient`:
     the result is `full[:, top:top+height, left:left+width]`, bit for bit. ValueError where it leaves the picture;
-    DecodeError where the file is broken, cut short, of an unknown kind or above `header.MAX_PIXELS`.
+    DecodeError where the file is broken, cut short, of an unknown kind or above `header.MAX_PIXELS`. (Who sets Pillow's
+    own `ImageFile.LOAD_TRUNCATED_IMAGES` gets what it says: grey for what is missing.)
     """
     if mode not in MODES:
         raise ValueError(f"a picture is decoded as {' or '.join(map(repr, MODES))}, not {mode!r}")
@@ -83,6 +84,9 @@ def decode(
         else:
             part = _part(_opened(data, head), head, window, orient)
             samples = _samples(_converted(part, mode))
+            if mode == "unchanged" and head.depth > 8 and samples.dtype == torch.uint8:
+                told = f"Pillow reads this {head.kind.upper()} of {head.depth} bits a sample only as 8 bits"
+                raise DecodeError(told, do="write it as a 16-bit PNG or as npy")
     return _as_rgb(samples) if mode == "RGB" else samples
 
 

@@ -179,5 +179,5 @@ def _tensor(values: Any, shape: Any, name: Any) -> Tensor:
 def _built(cls: type[TypedTensor], data: Tensor, meta: dict[str, Any]) -> Any:
     try:
         return cls(data, **meta)
-    except (TypeError, ValueError, AttributeError) as err:
+    except (TypeError, ValueError, AttributeError, OverflowError) as err:
         raise DecodeError(f"the JSON does not make {cls.__name__}: {err}", byte=0) from err

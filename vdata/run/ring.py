@@ -19,15 +19,11 @@ from typing import Any
 
 from torch.utils.data import IterableDataset, get_worker_info
 
-from vdata.errors import PlanError, VdataError
+from vdata.errors import PlanError, StageTimeoutError
 from vdata.plan import Stage, chain
 from vdata.run.make import Item, Ledger, Node, compile
 
 CHUNK = 16  # samples a hand-off, where an item is a sample
-
-class EngineTimeout(VdataError, TimeoutError):
-    """A stage did not answer within the loader's timeout."""
-
 
 def chunks(node: Node, start: int) -> Iterator[tuple[int, int]]:
     """(start, stop) of the chunks from `start` to the node's end."""
@@ -100,7 +96,7 @@ class Threads(Inline):
         except FutureTimeout:
             if future.done():
                 raise  # the stage's own TimeoutError
-            raise EngineTimeout(f"no result for position {position} after {self.timeout:g} s: a stage hangs; raise loader(timeout=...) if it is only slow") from None
+            raise StageTimeoutError(f"no result for position {position} after {self.timeout:g} s: a stage hangs; raise loader(timeout=...) if it is only slow") from None
 
     def close(self) -> None:
         if self._pool is None:
@@ -130,7 +126,9 @@ class Processes(Inline):
 
         require_picklable(stage)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torchdata's own
+            # torchdata's own calls of what torch has deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.filterwarnings("ignore", message=".*set_vital.*")
             loader = StatefulDataLoader(
                 _Chunks(stage, epoch, start), batch_size=None, num_workers=self.workers, prefetch_factor=self.prefetch,
                 timeout=self.timeout, snapshot_every_n_steps=2**62, multiprocessing_context=self.context,

@@ -134,10 +134,9 @@ def deal(stage: plan.Stage, rank: int, world: int, uneven: str, start: int) -> p
     if world == 1 and start == 0:
         return stage
     if not any(isinstance(s, plan.Batch) for s in plan.chain(stage)):
-        dealt = plan.Deal(stage, rank, world, uneven, start)
-        if dealt.length == 0 and start == 0:
-            raise PlanError(f"each of {world} ranks would get none of {stage.length} samples: use fewer ranks, .repeat(), or uneven='pad'")
-        return dealt
+        if uneven != "pad" and stage.length is not None and 0 < stage.length < world:
+            raise PlanError(f"{stage.length} samples are not enough for {world} ranks: use fewer ranks, .repeat(), or uneven='pad'")
+        return plan.Deal(stage, rank, world, uneven, start)
     if isinstance(stage, plan.Batch) and plan.first_batch(stage) is stage:
         return replace(stage, source=deal(stage.source, rank, world, uneven, start))
     return plan.rebuild(stage, {id(c): deal(c, rank, world, uneven, start) for c in plan.children(stage)})

@@ -1,7 +1,7 @@
 """Bytes behind URLs: local files are mapped, everything else goes through fsspec.
 
-A file is written whole or not at all. A message never shows a URL unredacted, nor the text of a storage
-system's own error, which may hold one.
+A file is written whole or not at all. A message never shows a URL before it is redacted, nor a storage system's
+own error, which may hold one.
 """
 
 from __future__ import annotations
@@ -261,6 +261,7 @@ def _remote(url: str) -> tuple[AbstractFileSystem, str]:
     try:
         return fsspec.core.url_to_fs(url)
     except ImportError as error:
+        # fsspec's own text names the package to install.
         raise MissingPackageError(f"{scheme(url)}:// needs a package that is not installed: {error}") from None
 
 

@@ -40,6 +40,16 @@ class Transform:
     passthrough: ClassVar[Any] = ()  # names of extra leaves that pass untouched, by declaration
     stacks: ClassVar[Any] = True  # whether `apply` may get several samples at once, stacked in a leading dimension
 
+    @property
+    def random(self) -> bool:
+        """Whether it draws at all: a pipe may cache or scan only after transforms that do not."""
+        return type(self).draw is not Transform.draw
+
+    @property
+    def windowed(self) -> bool:
+        """Whether it reads only a window of each picture, so that decoding can be fused with it."""
+        return False
+
     def draw(self, key: Key, info: Info) -> Params:
         """Parameters for len(key) samples; every array in them has that first dimension."""
         return {}

@@ -123,7 +123,7 @@ class SpatialOp(Op):
     def pixels(self, fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """Register how any raster follows by index: fn(x, fill, **arguments). Gives Image, Video, Mask and Flow."""
 
-        def follow(x: TypedTensor, fill: Any = None, **arguments: Any) -> Tensor:
+        def follow(x: TypedTensor, /, fill: Any = None, **arguments: Any) -> Tensor:
             return fn(x.plain(), new_pixels(x, fill), **arguments)
 
         self.kernels.update({Image: follow, Video: follow, Mask: follow})
@@ -140,7 +140,7 @@ class SpatialOp(Op):
         self._clamps = True
         return self
 
-    def where(self, size: tuple[int, int], *args: Any, **kwargs: Any) -> Map:
+    def where(self, size: tuple[int, int], /, *args: Any, **kwargs: Any) -> Map:
         """The map of points for a canvas of this size and these arguments."""
         return self._place(size, self.arguments(*args, **kwargs))
 
@@ -158,15 +158,15 @@ class SpatialOp(Op):
             )
         return self._move_flow(inpt, self.arguments(**target), **self.arguments(*args, **kwargs))
 
-    def _move_points(self, x: KeyPoints, **arguments: Any) -> KeyPoints:
+    def _move_points(self, x: KeyPoints, /, **arguments: Any) -> KeyPoints:
         move = self._place(x.canvas_size, arguments)
         return x.like(move_points(x.plain(), move), canvas_size=move.size)
 
-    def _move_boxes(self, x: BoundingBoxes, **arguments: Any) -> BoundingBoxes:
+    def _move_boxes(self, x: BoundingBoxes, /, **arguments: Any) -> BoundingBoxes:
         move = self._place(x.canvas_size, arguments)
         return x.like(move_boxes(x.plain(), x.format, move, clamp=self._clamps), canvas_size=move.size)
 
-    def _move_flow(self, x: Flow, target: dict[str, Any] | None = None, **arguments: Any) -> Flow:
+    def _move_flow(self, x: Flow, target: dict[str, Any] | None = None, /, **arguments: Any) -> Flow:
         if self._flow is None:
             raise NoKernelError(
                 f"{self.name} does not know how a Flow's raster follows: register it with @{self.name}.flow"

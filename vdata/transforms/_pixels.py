@@ -53,7 +53,7 @@ def extended(length: int, before: int, after: int, mode: str, device: torch.devi
         return at.clamp(0, length - 1)
     period = 2 * (length - 1) if mode == "reflect" else 2 * length
     at = at.remainder(period)
-    return torch.minimum(at, period - at - (mode == "symmetric"))
+    return torch.minimum(at, period - at - (1 if mode == "symmetric" else 0))
 
 
 def nearest(x: Tensor, size: tuple[int, int]) -> Tensor:

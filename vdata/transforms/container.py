@@ -41,6 +41,10 @@ class _Container(Transform):
         put(self, transforms=tuple(given))
 
     @property
+    def random(self) -> bool:
+        return any(child.random for child in self.transforms)
+
+    @property
     def needs(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(need for child in self.transforms for need in child.needs))
 
@@ -104,6 +108,10 @@ class Compose(_Container):
         if all(entered[n] is leaves[n] for n in entered):
             return leaves
         return {n: extras.get(n, entered.get(n)) for n in leaves}
+
+    @property
+    def windowed(self) -> bool:
+        return self.transforms[0].windowed
 
     def draw(self, key: Key, info: Info) -> Params:
         return {"children": self.draw_all(key, info)[0]}

@@ -62,8 +62,10 @@ def rescaled(x: Tensor, dtype: torch.dtype) -> Tensor:
 def _to_integers(x: Tensor, dtype: torch.dtype) -> Tensor:
     if _VALUE_BITS[dtype] > 53 or (x.dtype != torch.float64 and _VALUE_BITS[dtype] > 24):
         raise TypeError(f"{x.dtype} cannot count to the end of {dtype}: convert to a smaller integer, or from float64")
-    # Just below (greatest + 1): every level gets an equal share of [0, 1], and 1 still gets the greatest.
-    return x.mul(greatest(dtype) + 1.0 - 1e-3).to(dtype)
+    # Just below (greatest + 1): every level gets an equal share of [0, 1], and 1 still gets the greatest. Where the float
+    # cannot hold that product (float32 to uint16) it rounds up to greatest + 1, which torchvision lets wrap round to 0.
+    x = x if x.dtype == torch.float64 else x.float()
+    return x.mul(greatest(dtype) + 1.0 - 1e-3).clamp_(0, greatest(dtype)).to(dtype)
 
 
 @value
@@ -184,7 +186,7 @@ def _image(leaf: Any) -> Any:
     if isinstance(leaf, PIL.Image.Image) or (type(leaf) is Tensor and leaf.ndim >= 2):
         return Image(leaf)
     if isinstance(leaf, np.ndarray) and leaf.ndim >= 2:
-        return Image(torch.from_numpy(leaf).movedim(-1, -3) if leaf.ndim > 2 else torch.from_numpy(leaf))
+        return Image(torch.tensor(leaf).movedim(-1, -3) if leaf.ndim > 2 else torch.tensor(leaf))
     return leaf
 
 
