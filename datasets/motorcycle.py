@@ -6,7 +6,6 @@ disparity, so the pair serves as optical flow with u = -disparity and v = 0.
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,9 @@ import torch
 
 from vdata.catalog import Card
 from vdata.encoded import Encoded
-from vdata.errors import DataError, MissingPackageError
+from vdata.errors import DataError
 from vdata.field import Field
+from vdata.files import package_data
 from vdata.source import Computed, Sample, Source, digest_of
 from vdata.tensors import Flow
 
@@ -47,21 +47,13 @@ def source(root: Path, split: str) -> Source:
 
 
 def _read(index: int) -> Sample:
-    folder = photos_folder()
+    folder = package_data("skimage", "data", extra="examples")
     return {
         "__key__": "motorcycle",
         "image1": _picture(folder / "motorcycle_left.png", "image1"),
         "image2": _picture(folder / "motorcycle_right.png", "image2"),
         "flow": _flow(folder / "motorcycle_disp.npz"),
     }
-
-
-def photos_folder() -> Path:
-    """Where scikit-image keeps its pictures; the package itself is not imported."""
-    found = importlib.util.find_spec("skimage")
-    if found is None or found.origin is None:
-        raise MissingPackageError("these pictures are part of scikit-image: pip install 'vdata-vision[examples]'")
-    return Path(found.origin).parent / "data"
 
 
 def _picture(path: Path, field: str) -> Encoded:

@@ -27,10 +27,13 @@ class FlowNet(nn.Module):
         self.features = nn.Sequential(
             *convolution(3, 32, 5, stride=2), *convolution(32, 48, 3, stride=2), *convolution(48, 48), nn.Conv2d(48, 48, 3, padding=1)
         )
-        self.sharpness = nn.Parameter(torch.tensor(2.0))
-        self.refine = nn.Sequential(*convolution(SIDE**2 + 2 + 48, 96), *convolution(96, 64), *convolution(64, 64))
-        self.correct = nn.Conv2d(64, 2, 3, padding=1)
-        self.blend = nn.Conv2d(64, 9 * STRIDE**2, 1)
+        self.sharpness = nn.Parameter(torch.tensor(3.0))
+        self.refine = nn.Sequential(
+            *convolution(SIDE**2 + 2 + 48, 80), *convolution(80, 64, dilation=2), *convolution(64, 64, dilation=4),
+            *convolution(64, 48, dilation=8), *convolution(48, 48),
+        )
+        self.correct = nn.Conv2d(48, 2, 3, padding=1)
+        self.blend = nn.Conv2d(48, 9 * STRIDE**2, 1)
         nn.init.zeros_(self.correct.weight)
         nn.init.zeros_(self.correct.bias)
 
@@ -45,8 +48,8 @@ class FlowNet(nn.Module):
         return upsampled(coarse, self.blend(hidden))[..., :height, :width]
 
 
-def convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> list[nn.Module]:
-    return [nn.Conv2d(inputs, outputs, size, stride, size // 2), nn.LeakyReLU(0.1)]
+def convolution(inputs: int, outputs: int, size: int = 3, stride: int = 1, dilation: int = 1) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, size, stride, size // 2 * dilation, dilation), nn.LeakyReLU(0.1)]
 
 
 def correlation(first: Tensor, second: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ def list_datasets(task: str | None = None) -> list[str]:
     >>> "kitti_flow" in vdata.list_datasets()
     True
     """
-    names = sorted(m.name for m in pkgutil.iter_modules(_folder()))
+    names = sorted(m.name for m in pkgutil.iter_modules(_folder()) if not m.name.startswith("_"))
     return names if task is None else [n for n in names if task.lower().replace("_", " ") in info(n).task]
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import bz2
 import fnmatch
 import gzip
+import importlib.util
 import lzma
 import mmap
 import os
@@ -25,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
-from vdata.errors import ChecksumError, DataError, ShardError, TruncatedShardError
+from vdata.errors import ChecksumError, DataError, MissingPackageError, ShardError, TruncatedShardError
 from vdata.shards import tar
 
 MAX_MEMBER = 1 << 30  # no file of one sample is larger; a header that says so lies
@@ -215,6 +216,20 @@ class Held(_Members):
 
     def __reduce__(self):
         return Held, (self.url, self._wanted)
+
+
+def package_data(package: str, folder: str, extra: str) -> Path:
+    """A folder of data that an installed package brings along; the package itself is not imported.
+
+    >>> package_data("no_such_package", "data", extra="examples")
+    Traceback (most recent call last):
+    ...
+    vdata.errors.MissingPackageError: this data is part of no_such_package: pip install 'vdata-vision[examples]'
+    """
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise MissingPackageError(f"this data is part of {package}: pip install 'vdata-vision[{extra}]'")
+    return Path(found.origin).parent / folder
 
 
 # -- tars in one pass --------------------------------------------------------------------------------------------------

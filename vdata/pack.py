@@ -12,11 +12,13 @@ from vdata import codecs
 from vdata.encoded import Encoded
 from vdata.errors import PlanError
 from vdata.field import Field
-from vdata.pipe import DataPipe
+from vdata.pipe import DataPipe, open
+from vdata.plan import Read, chain
 from vdata.progress import progress
 from vdata.run.make import Ledger
 from vdata.run.ring import Inline
 from vdata.run.walk import Walk
+from vdata.sharded import Sharded
 from vdata.shards.write import ShardWriter
 
 _AHEAD = 64
@@ -40,6 +42,8 @@ def pack(
     >>> len(pack(vdata.from_torch([{"x": 1}, {"x": 2}]), "memory://doc/pack", quiet=True))
     2
     """
+    if overwrite and any(os.fspath(url).rstrip("/") == base.rstrip("/") for base in _read_from(pipe)):
+        raise PlanError(f"pack: the pipe reads from {url}, which would be removed first: write to another folder")
     walk = Walk(pipe.plan, decode=False)
     total = walk.total if walk.elastic else None
     schema: dict[str, Field] = {}
@@ -52,11 +56,15 @@ def pack(
                 writer.write(key, members, columns)
                 number += 1
                 bar.update(1)
-    if not number:
-        raise PlanError("pack: the pipe is empty")
-    from vdata.pipe import open
-
+        if not number:
+            raise PlanError("pack: the pipe is empty")
     return open(os.fspath(url))
+
+
+def _read_from(pipe: DataPipe) -> list[str]:
+    """The folders of shards that a pipe reads."""
+    sources = (s.source for s in chain(pipe.plan) if isinstance(s, Read))
+    return [source.manifest.base for source in sources if isinstance(source, Sharded)]
 
 
 def _ahead(pool: ThreadPoolExecutor, samples: Any, known: Mapping[str, Field]) -> Any:

@@ -161,7 +161,7 @@ class DataPipe(IterableDataset):
         samples at least, or "all"). Over a stream: a buffer of `buffer_size` samples.
 
         >>> [s["x"] for s in vdata.from_torch([{"x": i} for i in range(5)]).shuffle(seed=1)]
-        [0, 2, 4, 1, 3]
+        [3, 2, 4, 1, 0]
         """
         for s in plan.line(self._plan):
             if type(s).__name__ == "Mix":

@@ -120,9 +120,9 @@ def test_float32_survives_json_bit_for_bit(values):
     points = KeyPoints(torch.tensor(values).reshape(-1, 2), canvas_size=(1, 1))
     back = come_back(points)
     same = np.array_equal(back.numpy(), points.numpy(), equal_nan=True)
-    assert (
-        same and np.array_equal(np.signbit(back.numpy()), np.signbit(points.numpy())) or np.isnan(points.numpy()).any()
-    )
+    assert (same and np.array_equal(np.signbit(back.numpy()), np.signbit(points.numpy()))) or np.isnan(
+        points.numpy()
+    ).any()
 
 
 JSON = st.recursive(
@@ -157,7 +157,7 @@ def test_plain_values_come_back(value):
     ],
 )
 def test_what_would_not_come_back_is_refused_by_type(value: object):
-    with pytest.raises(TypeError, match="tuple|int|Tensor|set|object|complex|float64|bytes|array"):
+    with pytest.raises(TypeError, match=r"tuple|int|Tensor|set|object|complex|float64|bytes|array"):
         codecs.encode(value)
 
 

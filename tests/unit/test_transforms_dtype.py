@@ -83,15 +83,15 @@ def test_normalize():
 
 def test_into_typed_tensors_and_out():
     pil = PIL.Image.fromarray(np.arange(24, dtype=np.uint8).reshape(2, 4, 3))
-    for given in (pil, np.asarray(pil), torch.from_numpy(np.asarray(pil).copy()).permute(2, 0, 1)):
+    for given in (pil, np.array(pil), torch.from_numpy(np.array(pil)).permute(2, 0, 1)):
         assert torch.equal(T.ToImage()({"x": given})["x"].plain(), tvf.to_image(given).as_subclass(torch.Tensor))
     assert T.ToImage()(np.zeros((2, 4), np.uint8)).shape == (1, 2, 4)
     # first in a list, it wraps for those that follow; a PIL image needs no wrapping at all
-    for given in (np.asarray(pil), pil):
+    for given in (np.array(pil), pil):
         assert T.Compose([T.ToImage(), T.RandomCrop(2)])({"x": given, "id": 7})["x"].canvas == (2, 2)
     assert type(T.RandomCrop(2)(pil)) is Image
     with pytest.raises(NoKernelError, match="plain numpy ndarray of shape"):
-        T.RandomCrop(2)({"x": np.asarray(pil)})
+        T.RandomCrop(2)({"x": np.array(pil)})
     boxes = BoundingBoxes([[0, 0, 1, 1]], format="XYXY", canvas_size=(2, 2))
     out = T.ToPureTensor()({"image": Image(torch.zeros(3, 2, 2)), "boxes": boxes, "id": 7})
     assert [type(v) for v in out.values()] == [torch.Tensor, torch.Tensor, int]

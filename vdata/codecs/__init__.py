@@ -144,7 +144,7 @@ def _type_of(enc: Encoded) -> str:
         )
     if last == "gz":
         raise DecodeError("a .gz inside a shard is not unpacked", do="decompress the file when packing")
-    if last == "pfm" or not last and kind(enc.data) == "pfm":
+    if last == "pfm" or (not last and kind(enc.data) == "pfm"):
         return "Flow" if flow.pfm_head(enc.data).channels == 3 else "tensor"
     return _TYPE_OF_SUFFIX.get(last, "bytes") if last else _TYPE_OF_KIND.get(kind(enc.data), "bytes")
 
@@ -293,7 +293,6 @@ def _meta_of(value: Any, dtype: str, suffix: str) -> dict[str, Any]:
     meta = {name: part for name, part in meta.items() if part is not None and name not in in_bytes}
     if isinstance(value, Flow) and value.target_size == value.canvas:
         del meta["target_size"]
-    single_label = suffix == "cls" and dtype != "int64"
-    if dtype == "bfloat16" and suffix == "npy" or dtype == "bool" and suffix == "png" or single_label:
+    if (suffix == "cls" and dtype != "int64") or (suffix, dtype) in (("npy", "bfloat16"), ("png", "bool")):
         meta["dtype"] = dtype
     return meta

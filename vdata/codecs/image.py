@@ -186,7 +186,7 @@ def _converted(picture: pillow.Image, mode: str) -> pillow.Image:
         return picture
     if mode == "unchanged" and picture.mode == "1":
         return picture.convert("L")
-    if mode == "unchanged" and (picture.mode == "PA" or picture.mode == "P" and "transparency" in picture.info):
+    if mode == "unchanged" and (picture.mode == "PA" or (picture.mode == "P" and "transparency" in picture.info)):
         return picture.convert("RGBA")
     picture.info.pop("transparency", None)  # dropped here; Pillow would convert it and warn
     return picture.convert("RGB")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from torch.utils.data import IterableDataset
+
 from vdata import codecs
 from vdata.pipe import DataPipe, from_iterable
 from vdata.run.make import Ledger
@@ -12,7 +14,7 @@ from vdata.run.ring import Inline
 from vdata.run.walk import Walk
 
 
-class _Samples:
+class _Samples(IterableDataset):
     """Iterates undecoded samples as webdataset has them: {"__key__", "image.png": bytes, ...}."""
 
     def __init__(self, pipe: DataPipe):

@@ -204,6 +204,8 @@ def applied(stage: plan.Apply, item: Item) -> Any:
 def windowed(stage: DecodeApply, item: Item) -> Any:
     """A sample decoded and transformed in one step."""
     assert stage.decode is not None
+    if not isinstance(item.value, dict):  # a tuple has no names to look a window up by
+        return applied(stage, Item(item.at, decoded(item.value, stage.decode.mode)))
     with noted(stage, item):
         return decode_and_apply(stage.transform, item.value, stage_key(stage, item), stage.decode.mode)
 
@@ -256,10 +258,12 @@ def _follow(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def decoded(value: Any, mode: str) -> Any:
-    """Every Encoded leaf of a sample decoded."""
+    """Every Encoded leaf of a sample decoded, also in the tuples that `to_tuple` and `enumerate` make."""
+    if isinstance(value, Encoded):
+        return codecs.decode(value, mode=mode)
     if isinstance(value, dict) and not isinstance(value, Batch):
-        return {n: codecs.decode(v, mode=mode) if isinstance(v, Encoded) else v for n, v in value.items()}
-    return value
+        return {n: decoded(v, mode) for n, v in value.items()}
+    return tuple(decoded(v, mode) for v in value) if type(value) is tuple else value
 
 
 def merge(items: list[Item | None]) -> dict[str, Any]:

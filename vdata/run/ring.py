@@ -12,7 +12,7 @@ import pickle
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
@@ -24,6 +24,10 @@ from vdata.plan import Stage, chain
 from vdata.run.make import Item, Ledger, Node, compile
 
 CHUNK = 16  # samples a hand-off, where an item is a sample
+
+Feed = Iterator[tuple[Item, Any]]  # items of a stream, each with the cursor after it
+Step = Callable[[Item], Item | None]
+
 
 def chunks(node: Node, start: int) -> Iterator[tuple[int, int]]:
     """(start, stop) of the chunks from `start` to the node's end."""
@@ -38,6 +42,10 @@ def chunks(node: Node, start: int) -> Iterator[tuple[int, int]]:
 def compute(node: Node, epoch: int, start: int, stop: int) -> list[tuple[int, Item]]:
     """The items of one chunk; holes are left out."""
     return [(p, item) for p in range(start, stop) if (item := node.make(epoch, p)) is not None]
+
+
+def _stepped(step: Step, item: Item, after: Any) -> tuple[Item | None, Any]:
+    return step(item), after
 
 
 class Inline:
@@ -59,6 +67,10 @@ class Inline:
         for first, last in chunks(node, start):
             yield from compute(node, epoch, first, last)
 
+    def spread(self, step: Step, feed: Feed) -> Feed:
+        """`step` of every item of a stream, in order; items that it makes None of are left out."""
+        return ((done, after) for item, after in feed if (done := step(item)) is not None)
+
     def close(self) -> None:
         """Nothing to end."""
 
@@ -73,30 +85,39 @@ class Threads(Inline):
 
     def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
         node = self.node(stage)
+        tasks = ((f"positions {a} to {b - 1}", (node, epoch, a, b)) for a, b in chunks(node, start))
+        for items in self._ring(compute, tasks):
+            yield from items
+
+    def spread(self, step: Step, feed: Feed) -> Feed:
+        # The stream itself is read by the caller's thread, in order; only the steps are spread.
+        tasks = ((f"the sample at {item.at}", (step, item, after)) for item, after in feed)
+        return (pair for pair in self._ring(_stepped, tasks) if pair[0] is not None)
+
+    def _ring(self, work: Callable[..., Any], tasks: Iterator[tuple[str, tuple[Any, ...]]]) -> Iterator[Any]:
+        """work(*arguments) of every task, in order, `ahead` of them under way."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="vdata")
-        work = chunks(node, start)
-        waiting: deque[tuple[int, Future[list[tuple[int, Item]]]]] = deque()
+        waiting: deque[tuple[str, Future[Any]]] = deque()
         try:
-            for first, last in itertools.islice(work, self.ahead):
-                waiting.append((first, self._pool.submit(compute, node, epoch, first, last)))
+            for what, arguments in itertools.islice(tasks, self.ahead):
+                waiting.append((what, self._pool.submit(work, *arguments)))
             while waiting:
-                first, future = waiting.popleft()
-                result = self._wait(future, first)
-                for nxt, last in itertools.islice(work, 1):
-                    waiting.append((nxt, self._pool.submit(compute, node, epoch, nxt, last)))
-                yield from result
+                result = self._wait(*waiting.popleft())
+                for what, arguments in itertools.islice(tasks, 1):
+                    waiting.append((what, self._pool.submit(work, *arguments)))
+                yield result
         finally:
             for _, future in waiting:
                 future.cancel()
 
-    def _wait(self, future: Future[Any], position: int) -> Any:
+    def _wait(self, what: str, future: Future[Any]) -> Any:
         try:
             return future.result(self.timeout)
         except FutureTimeout:
             if future.done():
                 raise  # the stage's own TimeoutError
-            raise StageTimeoutError(f"no result for position {position} after {self.timeout:g} s: a stage hangs; raise loader(timeout=...) if it is only slow") from None
+            raise StageTimeoutError(f"no result for {what} after {self.timeout:g} s: a stage hangs; raise loader(timeout=...) if it is only slow") from None
 
     def close(self) -> None:
         if self._pool is None:

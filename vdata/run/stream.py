@@ -8,7 +8,7 @@ plan is compiled and run by the engine; here is only what must see the items one
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from vdata import plan
@@ -17,20 +17,21 @@ from vdata.errors import DataError, PlanError
 from vdata.key import Key
 from vdata.rewrite import DecodeApply
 from vdata.run.make import Item, each, gathered, merge, noted
-from vdata.run.ring import Inline
+from vdata.run.ring import Feed, Inline, Step
 
 Cursor = Any  # None at the start; else nested lists of integers
-Feed = Iterator[tuple[Item, Cursor]]
 
 
 def follow(stage: plan.Stage, engine: Inline, epoch: int, cursor: Cursor) -> Feed:
     """Items of one epoch after `cursor`."""
     if stage.access != "stream":
         return ((item, p + 1) for p, item in engine.run(stage, epoch, cursor or 0))
-    if isinstance(stage, plan.Decode | DecodeApply) and _options(stage).on_error == "skip":
-        return _skip_broken(stage, follow(stage.source, engine, epoch, cursor), engine)
-    if (change := each(stage)) is not None and not isinstance(stage, plan.Enumerate):
-        return ((change(item, -1), after) for item, after in follow(stage.source, engine, epoch, cursor))
+    if (step := _step(stage, engine)) is not None:
+        steps = [step]
+        while (below := _step(stage.source, engine)) is not None:
+            steps.insert(0, below)
+            stage = stage.source
+        return engine.spread(_in_turn(steps), follow(stage.source, engine, epoch, cursor))
     match stage:
         case plan.Read(source):
             start = cursor or 0
@@ -67,21 +68,33 @@ def follow(stage: plan.Stage, engine: Inline, epoch: int, cursor: Cursor) -> Fee
     raise PlanError(f".{stage.name}() does not run over a stream")  # a stage without a case here
 
 
-def _options(stage: plan.Decode | DecodeApply) -> plan.Decode:
+def _step(stage: plan.Stage, engine: Inline) -> Step | None:
+    """What a one-to-one stage does to an item of a stream; None for other stages, which must see the items in turn."""
+    if stage.access != "stream" or isinstance(stage, plan.Enumerate) or (change := each(stage)) is None:
+        return None
     options = stage.decode if isinstance(stage, DecodeApply) else stage
-    assert options is not None
-    return options
+    if not isinstance(options, plan.Decode) or options.on_error == "raise":
+        return lambda item: change(item, -1)
 
-
-def _skip_broken(stage: plan.Stage, feed: Feed, engine: Inline) -> Feed:
-    """A stream goes on without its broken samples; each is named in the ledger."""
-    change = each(stage)
-    assert change is not None
-    for item, after in feed:
+    def without_broken(item: Item) -> Item | None:
+        """A stream goes on without its broken samples; each is named in the ledger."""
         try:
-            yield change(item, -1), after
+            return change(item, -1)
         except DataError as error:
             engine.ledger.replaced(error, epoch=item.at[0], position=item.at[1], by=None)
+            return None
+
+    return without_broken
+
+
+def _in_turn(steps: list[Step]) -> Step:
+    def all_steps(item: Item) -> Item | None:
+        result: Item | None = item
+        for step in steps:
+            result = None if result is None else step(result)
+        return result
+
+    return all_steps
 
 
 def _filter(stage: plan.Filter, feed: Feed) -> Feed:
@@ -116,7 +129,7 @@ def _parts(stage: plan.Stage, value: Any) -> Iterable[Any]:
 def _batches(stage: plan.Batch, feed: Feed) -> Feed:
     held: list[Item] = []
     last: Cursor = None
-    for item, last in feed:  # noqa: B007  the cursor after the last one taken in is the batch's
+    for item, last in feed:  # the cursor after the last one taken in is the batch's
         held.append(item)
         if len(held) == stage.size:
             yield gathered(stage, held), last

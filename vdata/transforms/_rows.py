@@ -58,7 +58,7 @@ def _rejoined(values: list[Any], back: np.ndarray) -> Any:
         joined = torch.cat([v.plain() if isinstance(v, TypedTensor) else v for v in values])
         joined = joined[torch.from_numpy(back).to(joined.device)]
         return first.like(joined) if isinstance(first, TypedTensor) else joined
-    rows = [r for value in values for r in value]
+    rows = [value[b] for value in values for b in range(len(value))]  # by index, which keeps the type
     if isinstance(first, Tensor):  # sizes or metadata differ: what `collate` makes of the rows
         return collate([{"": rows[b]} for b in back])[""]
     return [rows[b] for b in back]
