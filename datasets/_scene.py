@@ -29,7 +29,7 @@ def grid(size: Size, rows: slice = slice(None), columns: slice = slice(None)) ->
 # -- photographs -------------------------------------------------------------------------------------------------------
 
 
-def _sampled(photo: Array, x: Array, y: Array) -> Array:
+def sampled(photo: Array, x: Array, y: Array) -> Array:
     """The photograph at continuous coordinates, bilinear, mirrored beyond its borders: float32 [..., 3]."""
     height, width = photo.shape[:2]
     left, right, across = _between(x, width)
@@ -47,6 +47,15 @@ def _between(t: Array, length: int) -> tuple[Array, Array, Array]:
     first = np.floor(inside).astype(np.int64)
     share = (inside - first).astype(np.float32)[..., None]
     return np.maximum(first, 0), np.minimum(first + 1, length - 1), share
+
+
+def _lively(photo: Array, places: Array, radius: float) -> Array:
+    """Of some places (x, y) in a photograph the one with the most contrast around it: motion cannot be seen in a blue sky."""
+    contrast = []
+    for x, y in places:
+        rows, columns = (slice(max(0, round(t - radius)), round(t + radius) + 1, 4) for t in (y, x))
+        contrast.append(float(photo[rows, columns].std((0, 1)).sum()))
+    return places[int(np.argmax(contrast))]
 
 
 # -- motion ------------------------------------------------------------------------------------------------------------
@@ -147,16 +156,19 @@ class Background:
         return x2 + dx, y2 + dy
 
     def backward(self, x: Array, y: Array) -> Points:
-        """The inverse of `forward`, to a ten-thousandth of a pixel: its fixed point converges, since it does not fold."""
+        """The inverse of `forward`, to a ten-thousandth of a pixel.
+
+        A fixed point: the waves are at most a fifth of the motion high, which is at most a quarter of the frame, so
+        each step divides the error by three or more.
+        """
         undo = self.affine.inverse()
         x1, y1 = undo(x, y)
-        for _ in range(100):
+        step = math.inf
+        while step > 1e-4:
             dx, dy = self.waves(x1, y1)
             nx, ny = undo(x - dx, y - dy)
             step = max(np.abs(nx - x1).max(initial=0), np.abs(ny - y1).max(initial=0))
             x1, y1 = nx, ny
-            if step < 1e-4:
-                break
         return x1, y1
 
     def depth(self, x: Array, y: Array) -> Array:
@@ -197,7 +209,7 @@ class Cutout:
         heights, phases = key.fold("heights").uniform(0, 1, 4)[0], key.fold("phases").uniform(0, 2 * math.pi, 4)[0]
         waves = heights * np.array([0.2, 0.12, 0.07, 0.05]) * np.exp(1j * phases)
         outer = radius / aspect * (1 + float(np.abs(waves).sum()))
-        texel = key.fold("texel").uniform(0.3, 0.7, 2)[0] * photo.shape[1::-1]
+        texel = _lively(photo, key.fold("texel").uniform(0.2, 0.8, 4, 2)[0] * photo.shape[1::-1], radius)
         shift = 0.7 * motion * _disc(key.fold("shift"), 0.3)
         linear = Affine.near_identity(key.fold("linear"), min(0.3 * motion / outer, 0.25))
         return cls(
@@ -228,7 +240,8 @@ class Cutout:
         return slice(max(0, math.floor(y - r)), min(size[0], math.ceil(y + r))), slice(max(0, math.floor(x - r)), min(size[1], math.ceil(x + r)))
 
 
-Layers = Sequence[Background | Cutout]
+Layer = Background | Cutout
+Layers = Sequence[Layer]
 
 
 def painted(layers: Layers, size: Size, *, second: bool) -> tuple[Array, Array]:
@@ -246,14 +259,14 @@ def painted(layers: Layers, size: Size, *, second: bool) -> tuple[Array, Array]:
         cover = np.clip(depth + 0.5, 0, 1).astype(np.float32)
         touched = cover > 0
         share = cover[touched][:, None]
-        colour = _sampled(layer.photo, *layer.place(x[touched], y[touched]))
+        colour = sampled(layer.photo, *layer.place(x[touched], y[touched]))
         picture[region][touched] = picture[region][touched] * (1 - share) + colour * share
         top[region][depth > 0] = number
     return top, picture
 
 
 def moved(layers: Layers, top: Array) -> Points:
-    """Where in frame 2 the content of each pixel of frame 1 is."""
+    """Where in frame 2 the content of each pixel of frame 1 is; `top` as `painted` gives it for frame 1."""
     x, y = (part.copy() for part in grid(top.shape))
     for number, layer in enumerate(layers):
         mine = top == number
@@ -261,12 +274,11 @@ def moved(layers: Layers, top: Array) -> Points:
     return x, y
 
 
-def hidden(layers: Layers, top: Array, moved: Points) -> Array:
-    """bool [H, W]: the content of a pixel of frame 1 leaves the frame, or a nearer layer covers it in frame 2."""
-    (x, y), (height, width) = moved, top.shape
-    hidden = (x < 0) | (x > width) | (y < 0) | (y > height)
+def hidden(layers: Layers, top: Array, places: Points) -> Array:
+    """bool [H, W]: what a pixel of frame 1 shows leaves the frame, or a nearer layer covers it at its place in frame 2."""
+    (x, y), (height, width) = places, top.shape
+    out = (x < 0) | (x > width) | (y < 0) | (y > height)
     for number, layer in enumerate(layers[1:], 1):
         near = top < number
-        hidden[near] |= layer.depth(*layer.backward(x[near], y[near])) > 0
-    return hidden
-
+        out[near] |= layer.depth(*layer.backward(x[near], y[near])) > 0
+    return out

@@ -1,9 +1,9 @@
 """Photographs set in motion: image pairs with exact dense flow, occlusions, boxes and masks, made as they are read.
 
 A background photograph moves by an affine map and a smooth displacement; one to four cut-outs of other photographs,
-each with an outline of its own, move over it by affine maps of their own. Both frames are painted from the same
-functions of continuous coordinates, so the flow is known to a rounding, and what hides what is asked of the outlines,
-not of pixels. In the manner of FlyingChairs (Dosovitskiy et al., FlowNet, ICCV 2015), with any folder of photographs.
+each with an outline of its own, move over it by affine maps of their own. Both frames are painted from the same functions
+of continuous coordinates (`_scene.py`), so the flow is exact, and what hides what is asked of the outlines, not of
+pixels. In the manner of FlyingChairs (Dosovitskiy et al., FlowNet, ICCV 2015), with any folder of photographs.
 
 Nothing is read but the photographs. Sample i is a function of (seed, split, i) and of them.
 """
@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
+from vdata.datasets._scene import Array, Background, Cutout, Layer, grid, hidden, moved, painted
 
 from vdata import codecs
 from vdata.catalog import Card, Option
@@ -28,9 +28,6 @@ from vdata.files import package_data
 from vdata.key import Key
 from vdata.source import Sample, Source, digest_of
 from vdata.tensors import BoundingBoxes, Flow, Image, Mask
-
-Array = np.ndarray
-Points = tuple[Array, Array]  # x and y, in continuous coordinates
 
 _PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")  # the large colour ones
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".ppm", ".bmp"}
@@ -95,7 +92,7 @@ def _listed(photos: str | Path | None) -> list[Path]:
     if photos is None:
         folder = package_data("skimage", "data", extra="examples")
         return [folder / name for name in _PHOTOS]
-    found = sorted(p for p in Path(photos).rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
+    found = sorted(p for p in Path(photos).resolve().rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
     if not found:
         raise DataError(f"there is no photograph in {photos}; known are {', '.join(sorted(_SUFFIXES))}", url=str(photos))
     return found
@@ -116,39 +113,62 @@ class MovingPhotos(Source):
         self.digest = digest_of(card.name, split, length, size, seed, motion, objects, contents)
 
     def read(self, index: int) -> Sample:
-        key = Key.of(self.seed, self.split, index)
-        layers = self._scene(key)
+        layers = self._scene(Key.of(self.seed, self.split, index))
         top, picture1 = painted(layers, self.size, second=False)
         _, picture2 = painted(layers, self.size, second=True)
-        moved = moved(layers, top)
-        grid = grid(self.size)
+        places = moved(layers, top)
+        flow = np.stack([after - before for after, before in zip(places, grid(self.size))]).astype(np.float32)
         visible = [top == k for k in range(1, len(layers)) if (top == k).any()]
+        masks = np.stack(visible) if visible else np.zeros((0, *self.size), bool)
+        boxes = torch.tensor([_box(v) for v in visible]).reshape(-1, 4)
         return {
             "__key__": f"{self.split}-{index:06d}",
             "image1": _image(picture1),
             "image2": _image(picture2),
-            "flow": Flow(torch.from_numpy(np.stack([m - g for m, g in zip(moved, grid)]).astype(np.float32))),
-            "occlusion": Mask(torch.from_numpy(hidden(layers, top, moved)), frame="image1"),
-            "boxes": BoundingBoxes(torch.tensor([_box(v) for v in visible]).reshape(-1, 4), format="XYXY", canvas_size=self.size, frame="image1"),
-            "masks": Mask(torch.from_numpy(np.stack(visible) if visible else np.zeros((0, *self.size), bool)), kind="instance", frame="image1"),
+            "flow": Flow(torch.from_numpy(flow)),
+            "occlusion": Mask(torch.from_numpy(hidden(layers, top, places)), frame="image1"),
+            "boxes": BoundingBoxes(boxes, format="XYXY", canvas_size=self.size, frame="image1"),
+            "masks": Mask(torch.from_numpy(masks), kind="instance", frame="image1"),
         }
 
-    def _scene(self, key: Key) -> list[Background | Cutout]:
-        """The layers, from the farthest to the nearest; no two neighbours show the same photograph if there are two."""
+    def _scene(self, key: Key) -> list[Layer]:
+        """The layers, from the farthest to the nearest: a background, then cut-outs."""
         least, most = self.objects
         count = int(key.fold("count").integers(least, most + 1)[0])
-        order = key.fold("photos").permutation(len(self.photos))[0]
-        layers: list[Background | Cutout] = []
-        for k in range(count + 1):
-            layer_key = key.fold("layer", k)
-            zoom = _ZOOMS[int(layer_key.fold("zoom").integers(0, len(_ZOOMS))[0])]
-            photo = _photo(self.photos[order[k % len(order)]], zoom, self.size)
-            make = Cutout.drawn if k else Background.drawn
-            layers.append(make(layer_key, photo, self.size, self.motion))
+        layers: list[Layer] = []
+        for k, chosen in enumerate(_chosen(key.fold("photos"), count + 1, len(self.photos))):
+            own = key.fold("layer", k)
+            zoom = _ZOOMS[int(own.fold("zoom").integers(0, len(_ZOOMS))[0])]
+            photo = _photo(self.photos[chosen], zoom, self.size)
+            layers.append((Cutout if k else Background).drawn(own, photo, self.size, self.motion))
         return layers
 
 
-@lru_cache(maxsize=64)
+def _chosen(key: Key, count: int, total: int) -> list[int]:
+    """`count` of `total` photographs; none again before all the others have been used."""
+    chosen: list[int] = []
+    for k in range(count):
+        recent = sorted(chosen[-(total - 1) :]) if total > 1 else []
+        number = int(key.fold(k).integers(0, total - len(recent))[0])
+        for other in recent:
+            number += number >= other
+        chosen.append(number)
+    return chosen
+
+
+def _image(picture: Array) -> Image:
+    return Image(torch.from_numpy(np.rint(picture).astype(np.uint8).transpose(2, 0, 1).copy()))
+
+
+def _box(visible: Array) -> tuple[float, ...]:
+    """The tight box of a mask that is not empty, in continuous coordinates."""
+    rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+
+
+@lru_cache(maxsize=32)
 def _photo(path: str, zoom: float, size: tuple[int, int]) -> Array:
     """A photograph at `zoom` times the size at which it just fills the frame: uint8 [h, w, 3].
 
@@ -169,15 +189,3 @@ def _photo(path: str, zoom: float, size: tuple[int, int]) -> Array:
     out = smooth.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
     out.setflags(write=False)  # it is shared by all samples
     return out
-
-
-def _image(picture: Array) -> Image:
-    return Image(torch.from_numpy(np.rint(picture).astype(np.uint8).transpose(2, 0, 1).copy()))
-
-
-def _box(visible: Array) -> tuple[float, ...]:
-    """The tight box of a mask that is not empty, in continuous coordinates."""
-    rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
-
-

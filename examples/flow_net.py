@@ -30,10 +30,10 @@ class FlowNet(nn.Module):
         self.sharpness = nn.Parameter(torch.tensor(3.0))
         self.refine = nn.Sequential(
             *convolution(SIDE**2 + 2 + 48, 80), *convolution(80, 64, dilation=2), *convolution(64, 64, dilation=4),
-            *convolution(64, 48, dilation=8), *convolution(48, 48),
+            *convolution(64, 64),
         )
-        self.correct = nn.Conv2d(48, 2, 3, padding=1)
-        self.blend = nn.Conv2d(48, 9 * STRIDE**2, 1)
+        self.correct = nn.Conv2d(64, 2, 3, padding=1)
+        self.blend = nn.Conv2d(64, 9 * STRIDE**2, 1)
         nn.init.zeros_(self.correct.weight)
         nn.init.zeros_(self.correct.bias)
 

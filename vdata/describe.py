@@ -7,6 +7,9 @@ import math
 from vdata import plan
 
 
+_VERB, _NOTES, _WIDTH = 14, 46, 118
+
+
 def describe(stage: plan.Stage, title: str = "DataPipe") -> str:
     """The text of `print(pipe)`."""
     lines = [f"{title} · {length(stage)} · {' · '.join(guarantees(stage))}"]
@@ -59,15 +62,28 @@ def _lines(stage: plan.Stage, indent: str) -> list[str]:
     for kid in plan.children(stage):
         deeper = indent + "  " if isinstance(stage, plan.Several) else indent
         lines += _lines(kid, deeper)
-    shown = f"{indent}{stage.name:<14}{stage.arguments()}".rstrip()
-    before = plan.children(stage)[0].fields if len(plan.children(stage)) == 1 else None
-    if stage.fields is not None and stage.fields != before:
-        shown = f"{shown:<48}  {fields(stage.fields)}"
-    elif stage.fields is None and before is not None:
-        shown = f"{shown:<48}  fields: whatever the function returns"
-    return [*lines, shown]
+    shown = f"{indent}{stage.name:<{_VERB}}{stage.arguments()}".rstrip()
+    return [*lines, *_beside(shown, _changed(stage), " " * (len(indent) + _VERB))]
 
 
-def fields(known: plan.Fields) -> str:
-    """ "image: Image uint8 [3, H, W]  label: Label"."""
-    return "  ".join(f"{name}: {field}" for name, field in (known or {}).items())
+def _changed(stage: plan.Stage) -> list[str]:
+    """The fields that a stage brings or changes."""
+    known = stage.fields
+    before = plan.children(stage)[0].fields if len(plan.children(stage)) == 1 else {}
+    if known is None:
+        return ["fields: whatever the function returns"] if before is not None else []
+    return [f"{name}: {field}" for name, field in known.items() if before is None or before.get(name) != field]
+
+
+def _beside(shown: str, notes: list[str], margin: str) -> list[str]:
+    """The notes behind a line where they fit, else beneath it."""
+    together = "  ".join(notes)
+    if not notes or max(len(shown), _NOTES) + 2 + len(together) <= _WIDTH:
+        return [f"{shown:<{_NOTES}}  {together}".rstrip()]
+    lines = [shown]
+    for note in notes:
+        if lines[-1] != shown and len(lines[-1]) + 2 + len(note) <= _WIDTH:
+            lines[-1] += f"  {note}"
+        else:
+            lines.append(margin + note)
+    return lines

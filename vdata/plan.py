@@ -95,7 +95,11 @@ class Read(Stage):
         return self.source.fields or None
 
     def blocks(self) -> np.ndarray:
-        return cast(Source, self.source).sizes
+        return self.indexed().sizes
+
+    def indexed(self) -> Source:
+        """The source, which has an index here."""
+        return cast(Source, self.source)
 
     def arguments(self) -> str:
         return self.source.name
@@ -215,6 +219,13 @@ class Decode(Stage):
         return ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self)[1:] if getattr(self, f.name) != f.default)
 
 
+def _require(verb: str, known: Fields, names: list[str]) -> None:
+    """Raise where a field is named that is known not to be there."""
+    missing = [] if known is None else [n for n in names if n not in known]
+    if missing:
+        raise PlanError(f"{verb}: no field {', '.join(map(repr, missing))}; there are {', '.join(sorted(known or ()))}")
+
+
 @dataclass(frozen=True, eq=False)
 class Select(Stage):
     """Only these fields (and the key)."""
@@ -223,10 +234,7 @@ class Select(Stage):
     each, orders = True, False
 
     def __post_init__(self) -> None:
-        known = self.source.fields
-        missing = [] if known is None else [k for k in self.keys if k not in known and k != "__key__"]
-        if missing:
-            raise PlanError(f"select({', '.join(map(repr, self.keys))}): no field {missing}; there are {sorted(known)}")
+        _require(self.name, self.source.fields, [k for k in self.keys if k != "__key__"])
 
     @property
     def fields(self) -> Fields:
@@ -245,14 +253,12 @@ class Rename(Stage):
     each, orders = True, False
 
     def __post_init__(self) -> None:
-        known = self.source.fields
-        missing = [] if known is None else [old for old, _ in self.names if old not in known]
-        if missing:
-            raise PlanError(f"rename: no field {missing}; there are {sorted(known)}")
+        _require(self.name, self.source.fields, [old for old, _ in self.names])
 
     @property
     def fields(self) -> Fields:
-        known, new = self.source.fields, dict(self.names)
+        known: Fields = self.source.fields
+        new = dict(self.names)
         return None if known is None else {new.get(n, n): f for n, f in known.items()}
 
     def arguments(self) -> str:
@@ -265,7 +271,7 @@ class ToTuple(Stage):
 
     keys: tuple[str, ...]
     each, orders = True, False
-    name = "to_tuple"
+    name = "to_tuple"  # type: ignore[assignment]
     __post_init__ = Select.__post_init__
     fields = property(lambda self: None)
     arguments = Select.arguments
@@ -559,7 +565,7 @@ class FlatMap(Stage):
 
     fn: Callable[[Any], Any]
     decoded = True
-    name = "flat_map"
+    name = "flat_map"  # type: ignore[assignment]
     access = property(lambda self: "stream")
     length = property(lambda self: None)
     fields = property(lambda self: None)

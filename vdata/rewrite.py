@@ -26,14 +26,14 @@ class DecodeApply(Apply):
     name = "decode+apply"  # type: ignore[assignment]
 
 
-def optimise(plan: Stage, scan: Callable[[Stage], np.ndarray], *, decode: bool = True, fuse: bool = True) -> Stage:
+def optimise(plan: Stage, scan: Callable[[Filter], np.ndarray], *, decode: bool = True, fuse: bool = True) -> Stage:
     """The plan as it will run. `scan(filter)` finds the positions that a scanning filter keeps."""
     plan = transform(bind(plan), lambda s: fill_in(s, scan))
     plan = place_decode(plan) if decode else plan
     return transform(plan, fuse_decode_crop) if fuse else plan
 
 
-def fill_in(stage: Stage, scan: Callable[[Stage], np.ndarray]) -> Stage:
+def fill_in(stage: Stage, scan: Callable[[Filter], np.ndarray]) -> Stage:
     """An indexed filter becomes a Pick."""
     if not isinstance(stage, Filter) or stage.access != "dense":
         return stage

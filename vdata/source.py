@@ -135,7 +135,7 @@ class Iterated(Stream):
         self.digest = digest_of("from_iterable", self.name)
 
     def read_from(self, start: int) -> Iterator[Sample]:
-        items = self.iterable() if callable(self.iterable) else self.iterable
+        items: Any = self.iterable() if callable(self.iterable) else self.iterable
         if iter(items) is items and not callable(self.iterable):
             if getattr(self, "_spent", False):
                 raise PlanError(f"{self.name} is an iterator and was already read: give from_iterable a function that returns a new one")

@@ -11,7 +11,7 @@ and the canvas is [0, W] x [0, H]. All seven types share this one convention.
 from __future__ import annotations
 
 import enum
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +37,17 @@ class TypedTensor(Tensor):
     _meta: ClassVar[tuple[str, ...]] = ()  # the metadata's names
     _rows: ClassVar[tuple[str, ...]] = ()  # those among them that are tensors with one entry a row
 
+    if TYPE_CHECKING:  # torch's stubs say Tensor; these keep the type, as __torch_function__ does
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+        def __getitem__(self: T, index: Any, /) -> T: ...
+        def clone(self: T, *args: Any, **kwargs: Any) -> T: ...
+        def detach(self: T) -> T: ...
+        def to(self: T, *args: Any, **kwargs: Any) -> T: ...
+        def cpu(self: T) -> T: ...
+        def float(self: T) -> T: ...
+        def contiguous(self: T, *args: Any, **kwargs: Any) -> T: ...
+        def pin_memory(self: T, *args: Any, **kwargs: Any) -> T: ...
+
     def plain(self) -> Tensor:
         """The same memory as an ordinary tensor."""
         with torch._C.DisableTorchFunctionSubclass():
@@ -51,7 +62,7 @@ class TypedTensor(Tensor):
         """A tensor of this type over `data`'s memory with the given metadata, unchecked."""
         with torch._C.DisableTorchFunctionSubclass():
             out = data.as_subclass(cls)
-        out.__dict__.update(meta)
+        vars(out).update(meta)
         return out
 
     def like(self: T, data: Tensor, **changed: Any) -> T:
@@ -89,7 +100,8 @@ class TypedTensor(Tensor):
         return self.make(out, {**self.meta(), **rows})
 
     def __deepcopy__(self: T, memo: dict[int, Any]) -> T:
-        out = self.clone().detach().requires_grad_(self.requires_grad)
+        out = self.clone().detach()
+        out.requires_grad_(self.requires_grad)
         memo[id(self)] = out
         return out
 
@@ -393,9 +405,13 @@ class Label(TypedTensor):
     @property
     def name(self) -> str | list[Any]:  # type: ignore[override]
         """The category of a single label, or a list of them."""
-        if self.categories is None:
+        names = self.categories
+        if names is None:
             raise ValueError("this Label has no categories")
-        pick = lambda v: [pick(x) for x in v] if isinstance(v, list) else self.categories[v]  # noqa: E731
+
+        def pick(value: Any) -> Any:
+            return [pick(v) for v in value] if isinstance(value, list) else names[value]
+
         return pick(self.plain().tolist())
 
 
@@ -412,7 +428,7 @@ def _collate(batch: list[TypedTensor], *, collate_fn_map: Any = None) -> Tensor:
             f"{type(batch[0]).__name__}s of shapes {sorted(shapes)} do not stack: bring them to one shape, "
             "or let the pipe batch them (.batch(n) makes them Ragged) and give DataLoader batch_size=None"
         )
-    return torch.stack(batch)
+    return torch.stack([*batch])
 
 
 def _register_collate() -> None:

@@ -196,7 +196,7 @@ def test_lambda_gives_types_back_and_refuses_to_lose_them():
     t = T.Lambda(lambda x: x + 1, Image)
     assert type(t(Image(torch.zeros(1, 2, 2)))) is Image and repr(t).startswith("Lambda(") and repr(t).endswith(", Image)")
     assert T.Lambda(len, str)({"a": "abc", "b": 3}) == {"a": 3, "b": 3}
-    with pytest.raises(NoKernelError, match="return it as one of vdata.tensors"):
+    with pytest.raises(NoKernelError, match="return it as one of vdata"):
         T.Lambda(lambda x: x[0] + 1, Image)(Image(torch.zeros(1, 2, 2)))
 
 
@@ -251,5 +251,5 @@ def test_a_transform_of_ones_own():
     incomplete = T.spatial(lambda inpt: None)
     with pytest.raises(NoKernelError, match="no map"):
         incomplete(s["points"])
-    with pytest.raises(NoKernelError, match="has no place|has no apply"):
+    with pytest.raises(NoKernelError, match="has no apply"):
         T.Transform()(s)

@@ -5,6 +5,8 @@ import pytest
 import torch
 import torchvision.transforms.v2 as tv
 import torchvision.transforms.v2.functional as tvf
+from hypothesis import given
+from hypothesis import strategies as st
 from torchvision import tv_tensors
 
 from vdata import Key
@@ -332,6 +334,14 @@ def test_sizes_are_int_list_or_tuple_and_wrong_arguments_say_so():
     ):  # fmt: skip
         with pytest.raises(ValueError):
             make()
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 20), st.sampled_from(["bilinear", "bicubic"]), st.booleans())
+def test_a_width_of_one_is_resized_as_floats_are(height, width, new, mode, antialias):
+    """torch's byte kernel raises or reads past its input there, and torchvision with it."""
+    x = picture(size=(height, width))
+    exact = F.resize(x.float(), (new, 1), mode, antialias=antialias).round().clamp(0, 255)
+    assert torch.equal(F.resize(x, (new, 1), mode, antialias=antialias).float(), exact)
 
 
 def test_a_side_never_falls_to_nothing():

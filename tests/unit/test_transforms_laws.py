@@ -18,9 +18,14 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def corners(boxes):
-    """[N, 4, 2], float64, as sets: sorted by x, then y."""
-    out = F.convert_bounding_box_format(boxes.plain().double(), boxes.format, "XYXYXYXY").reshape(-1, 4, 2)
-    return torch.stack([c[np.lexsort((c[:, 1].round(decimals=4), c[:, 0].round(decimals=4)))] for c in out]) if len(out) else out
+    """[N, 4, 2], float64."""
+    return F.convert_bounding_box_format(boxes.plain().double(), boxes.format, "XYXYXYXY").reshape(-1, 4, 2)
+
+
+def far(a, b):
+    """How far the boxes' corners are apart, at most, as sets: where the first one is, is a matter of taste."""
+    apart = (corners(a)[:, :, None] - corners(b)[:, None]).abs().amax(-1)
+    return float(torch.maximum(apart.amin(1), apart.amin(2)).amax()) if len(apart) else 0.0
 
 
 def everything(size, seed, format="XYXY", dtype=torch.float32):
@@ -46,11 +51,13 @@ def agree(a, b, atol=0.0):
     for name in a:
         assert type(a[name]) is type(b[name]) and a[name].canvas == b[name].canvas and a[name].dtype == b[name].dtype, name
         if isinstance(a[name], BoundingBoxes):
-            assert torch.allclose(corners(a[name]), corners(b[name]), atol=max(atol, 1e-4 if a[name].format in FORMATS[3:] else 0))
+            assert far(a[name], b[name]) <= max(atol, 1e-4 if a[name].format in FORMATS[3:] else 0)
         elif isinstance(a[name], Flow):
             assert torch.allclose(a[name].plain(), b[name].plain(), atol=atol, equal_nan=True) and a[name].target_size == b[name].target_size
+        elif a[name].is_floating_point():
+            assert torch.allclose(a[name].plain(), b[name].plain(), atol=atol, rtol=0), name
         else:
-            assert torch.allclose(a[name].plain().double(), b[name].plain().double(), atol=atol, rtol=0), name
+            assert torch.equal(a[name].plain(), b[name].plain()), name
 
 
 def moved(sample, *verbs):
@@ -79,9 +86,7 @@ def test_flips_are_the_group_of_flips_on_all_types_at_once(size, seed, format):
     agree(moved(s, h, h), s)
     agree(moved(s, v, v), s)
     agree(moved(s, h, v), moved(s, v, h))
-    if format in FORMATS[:3] or format == "XYXYXYXY":
-        agree({n: v for n, v in moved(s, h, v).items() if n != "boxes"}, {n: v for n, v in turned(s).items() if n != "boxes"})
-        assert torch.allclose(corners(moved(s, h, v)["boxes"]), corners(turned(s)["boxes"]), atol=1e-4)
+    agree(moved(s, h, v), turned(s), 1e-4)
 
 
 @given(sizes, seeds, st.sampled_from(FORMATS), st.tuples(*[st.integers(0, 5)] * 4), st.sampled_from(["constant", "edge", "reflect", "symmetric"]))
@@ -95,7 +100,7 @@ def test_a_crop_undoes_a_pad(size, seed, format, padding, mode):
     assert torch.allclose(F.crop(there.like(there.plain()), top, left, *size).plain(), F.crop(boxes, 0, 0, *size).plain(), atol=1e-4)
 
 
-@given(sizes, sizes, seeds, st.sampled_from(FORMATS))
+@given(sizes, sizes, seeds, st.sampled_from(["XYXY", "XYWH", "CXCYWH", "XYXYXYXY"]))
 def test_a_flip_commutes_with_resize_crop_and_pad(size, new, seed, format):
     """Invariant 11: windows mirrored, sides swapped. Pictures to one level (resampling adds in another order)."""
     s = everything(size, seed, format)
@@ -115,8 +120,8 @@ def test_a_flip_commutes_with_resize_crop_and_pad(size, new, seed, format):
 
 # Geometric transforms that fit a 24 x 32 canvas; what follows binds all of them, and chains of them.
 GEOMETRIC = [
-    T.RandomHorizontalFlip(1), T.RandomVerticalFlip(1), T.RandomCrop((13, 17)), T.RandomCrop(40, (3, 4), True), T.RandomCrop(28, 8, padding_mode="reflect"),
-    T.CenterCrop((30, 15)), T.CenterCrop(11), T.Pad((1, 2, 3, 4)), T.Resize((19, 40)), T.Resize(31), T.RandomResizedCrop((22, 26), scale=(0.3, 1)),
+    T.RandomHorizontalFlip(1), T.RandomVerticalFlip(1), T.RandomCrop((15, 19)), T.RandomCrop(40, (3, 4), True), T.RandomCrop(28, 8, padding_mode="reflect"),
+    T.CenterCrop((30, 15)), T.CenterCrop(15), T.Pad((1, 2, 3, 4)), T.Resize((19, 40)), T.Resize(31), T.RandomResizedCrop((22, 26), scale=(0.3, 1)),
     T.Compose([T.RandomResizedCrop((30, 28), scale=(0.5, 1)), T.RandomHorizontalFlip(1), T.Pad((3, 0)), T.RandomCrop(26)]),
     T.Compose([T.RandomVerticalFlip(1), T.Resize((18, 41)), T.RandomHorizontalFlip(1), T.CenterCrop(30)]),
 ]  # fmt: skip

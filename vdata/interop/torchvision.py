@@ -30,9 +30,10 @@ def to_tv(value: Any) -> Any:
         case tensors.Mask():
             return tv_tensors.Mask(value.plain())
         case tensors.BoundingBoxes():
-            return tv_tensors.BoundingBoxes(value.plain(), format=value.format, canvas_size=value.canvas_size)
+            box = {"format": value.format, "canvas_size": value.canvas_size}
+            return tv_tensors.BoundingBoxes(value.plain(), **box)
         case tensors.KeyPoints():
-            return tv_tensors.KeyPoints(value.plain(), canvas_size=value.canvas_size)
+            return tv_tensors.KeyPoints(value.plain(), **{"canvas_size": value.canvas_size})
         case tensors.TypedTensor():
             return value.plain()
     return value

@@ -36,9 +36,9 @@ def to_webdataset(pipe: DataPipe) -> Any:
     >>> [sorted(s) for s in to_webdataset(vdata.from_torch([{"x": 1}]))]
     [['__key__', '__url__', 'x.json']]
     """
-    import webdataset
+    from webdataset.pipeline import DataPipeline
 
-    return webdataset.DataPipeline(_Samples(pipe))
+    return DataPipeline(_Samples(pipe))
 
 
 def from_webdataset(dataset: Any, name: str = "") -> DataPipe:

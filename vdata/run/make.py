@@ -83,8 +83,9 @@ def _holed_share(stage: plan.Deal | plan.Shard) -> int | float:
 
 def _make(stage: plan.Stage, ledger: Ledger) -> Make:
     match stage:
-        case plan.Read(source):
-            return lambda e, p: Item((e, p), source.read(p))
+        case plan.Read():
+            read = stage.indexed().read
+            return lambda e, p: Item((e, p), read(p))
         case plan.Concat(sources):
             return _concat(sources, ledger)
         case plan.Zip(sources):
@@ -245,8 +246,8 @@ def renamed(sample: Mapping[str, Any], names: Mapping[str, str]) -> Any:
 def _follow(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, Flow):
         return value.like(value.plain(), views=tuple(names.get(v, v) for v in value.views))
-    if isinstance(value, TypedTensor) and (frame := value.meta().get("frame")) in names:
-        return value.like(value.plain(), frame=names[frame])
+    if isinstance(value, TypedTensor) and (frame := value.meta().get("frame", "")) in names:
+        return value.like(value.plain(), frame=names[str(frame)])
     if isinstance(value, Encoded):
         meta = dict(value.meta)
         if value.type == "Flow" or "views" in meta:
@@ -313,8 +314,8 @@ def gathered(stage: plan.Batch, items: list[Item]) -> Item:
         if stage.collate_fn is not None:
             return Item(items[0].at, stage.collate_fn([i.value for i in items]))
         if all(isinstance(i.value, tuple) for i in items):
-            parts = collate([dict(enumerate(i.value)) for i in items])
-            return Item(items[0].at, tuple(parts[n] for n in range(len(items[0].value))))
+            parts = collate([{str(n): v for n, v in enumerate(i.value)} for i in items])
+            return Item(items[0].at, tuple(parts.values()))
         if not all(isinstance(i.value, Mapping) for i in items):
             raise PlanError(f"batch collates dict samples or tuples, got {type(items[0].value).__name__}: give batch(..., collate_fn=...)")
         return Item(items[0].at, collate([i.value for i in items], at=[i.at for i in items]))

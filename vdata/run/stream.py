@@ -18,6 +18,7 @@ from vdata.key import Key
 from vdata.rewrite import DecodeApply
 from vdata.run.make import Item, each, gathered, merge, noted
 from vdata.run.ring import Feed, Inline, Step
+from vdata.source import Stream
 
 Cursor = Any  # None at the start; else nested lists of integers
 
@@ -33,7 +34,7 @@ def follow(stage: plan.Stage, engine: Inline, epoch: int, cursor: Cursor) -> Fee
             stage = stage.source
         return engine.spread(_in_turn(steps), follow(stage.source, engine, epoch, cursor))
     match stage:
-        case plan.Read(source):
+        case plan.Read(Stream() as source):
             start = cursor or 0
             return ((Item((epoch, n), s), n + 1) for n, s in enumerate(source.read_from(start), start))
         case plan.Filter(source):

@@ -136,7 +136,7 @@ def sizes_of(sample: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
     for name, value in ordered:
         if not isinstance(value, TypedTensor) or isinstance(value, Label) or value.canvas is None:
             continue
-        frames = [(frame_of(name, value, sample), tuple(value.canvas))]
+        frames = [(frame_of(name, value, sample), value.canvas)]
         if isinstance(value, Flow):
             frames.append((value.views[1], tuple(value.target_size)))
         for frame, size in frames:

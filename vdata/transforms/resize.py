@@ -127,18 +127,21 @@ def resize_pixels(
     if x.numel() == 0:
         return x.new_empty((*x.shape[:-2], *new))
     flat = _channels_last_batch(x.reshape(-1, *x.shape[-3:]))
-    native = x.dtype in (torch.float32, torch.float64) or (x.dtype == torch.uint8 and _resizes_bytes(x.device, mode))
+    native = x.dtype in (torch.float32, torch.float64) or (
+        x.dtype == torch.uint8 and _resizes_bytes(x.device, mode, new)
+    )
     how = {} if mode in _NEAREST else {"align_corners": False, "antialias": bool(antialias)}
     out = interpolate(flat if native else flat.float(), size=new, mode=mode.value, **how)
     out = out if native else _cast(out, x.dtype)
     return out.reshape(*x.shape[:-2], *new)
 
 
-def _resizes_bytes(device: torch.device, mode: InterpolationMode) -> bool:
+def _resizes_bytes(device: torch.device, mode: InterpolationMode, new: tuple[int, int]) -> bool:
     """Whether torch resizes uint8 itself: torchvision's choice, so that results are its own."""
     if mode in _NEAREST:
         return True
-    if device.type != "cpu":
+    # To a width of 1 torch's own kernel raises or reads past its input (seen in 2.14, on AVX-512).
+    if device.type != "cpu" or new[1] == 1:
         return False
     return mode is not BILINEAR or torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512", "SVE256")
 

@@ -12,7 +12,7 @@ from PIL import ImageDraw
 from torch import Tensor
 
 from vdata.encoded import Encoded
-from vdata.tensors import BoundingBoxes, Flow, Image, KeyPoints, Mask, Video
+from vdata.tensors import BoundingBoxes, Flow, Image, KeyPoints, Label, Mask, TypedTensor, Video
 from vdata.viz.draw import corners, draw_masks, names_of, paint_boxes, paint_points, points_of
 from vdata.viz.flow import flow_legend, flow_to_image, greatest_magnitude, warp
 from vdata.viz.picture import (
@@ -80,7 +80,7 @@ def _at(value: Image, height: int | None) -> Image:
     return value if height in (None, value.shape[-2]) else from_pil(scaled(to_pil(value), height))
 
 
-def _annotated(image: Tensor | None, leaves: Mapping[str, Tensor], sample: Sample, height: int | None) -> Image:
+def _annotated(image: Tensor | None, leaves: Mapping[str, TypedTensor], sample: Sample, height: int | None) -> Image:
     """An image, or an empty canvas, under all its leaves."""
     shown = picture(image) if image is not None else _blank(next(iter(leaves.values())).canvas, HAIRLINE)
     canvas = shown.canvas
@@ -104,9 +104,9 @@ def _blank(canvas: tuple[int, int], colour: tuple[int, int, int]) -> Image:
     return Image(torch.tensor(colour, dtype=torch.uint8).reshape(3, 1, 1).expand(3, *canvas))
 
 
-def _same_canvas(name: str, leaf: Tensor, frame: str, canvas: tuple[int, int]) -> None:
-    if tuple(leaf.canvas) != canvas:
-        raise ValueError(f"{name!r} lies on a canvas of (height, width) {tuple(leaf.canvas)}, {frame} has {canvas}")
+def _same_canvas(name: str, leaf: TypedTensor, frame: str, canvas: tuple[int, int]) -> None:
+    if leaf.canvas != canvas:
+        raise ValueError(f"{name!r} lies on a canvas of (height, width) {leaf.canvas}, {frame} has {canvas}")
 
 
 def _names(field: str, boxes: BoundingBoxes, sample: Sample) -> list[str]:
@@ -222,7 +222,7 @@ def _block(sample: Sample, height: int, unit: float) -> _Block:
 
 def _label(sample: Sample) -> str:
     label = sample.get("label")
-    if isinstance(label, Tensor):
+    if isinstance(label, Label):
         return ", ".join(names_of(label))
     return "" if label is None else str(label)
 

@@ -117,7 +117,7 @@ def warp(image2: Tensor, flow: Tensor) -> Image:
     if image.ndim not in (3, 4) or image.shape[:-3] != field.shape[:-3] or field.shape[-3:-2] != (2,):
         shapes = f"image2 {list(image.shape)} and flow {list(field.shape)}"
         raise ValueError(f"[C, H, W] is warped by [2, H, W], [B, C, H, W] by [B, 2, H, W]: got {shapes}")
-    size = tuple(image.shape[-2:])
+    size = (image.shape[-2], image.shape[-1])
     if isinstance(flow, Flow) and flow.target_size != size:
         raise ValueError(f"this flow points into a frame of (height, width) {flow.target_size}, image2 has {size}")
     seen, places = _landing(field.double().reshape(-1, 2, *field.shape[-2:]), size)

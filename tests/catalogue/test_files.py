@@ -1,0 +1,267 @@
+"""vdata.files: the same bytes from a folder, zips and tars; damage never passes in silence."""
+
+import bz2
+import gzip
+import io
+import lzma
+import pickle
+import random
+import struct
+import tarfile
+import tracemalloc
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vdata.errors import ChecksumError, DataError, MissingPackageError, ShardError, TruncatedShardError
+from vdata.files import Held, Tars, Tree, Zips, package_data, tar_members
+
+_CONTENT = {
+    "a/one.txt": b"one",
+    "a/two.bin": random.Random(0).randbytes(3000),
+    "a/deep/three.bin": b"\0" * 4000,
+    "b/empty": b"",
+    "b/ö.txt": b"not ASCII",
+}
+_COMPRESSIONS = {"": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+
+
+def everything(name):
+    return True
+
+
+def in_a(name):
+    return name.startswith("a/")
+
+
+def tar_of(content, form=tarfile.PAX_FORMAT, prefix=""):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=form) as archive:
+        folder = tarfile.TarInfo(prefix + "a")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        for name, data in content.items():
+            entry = tarfile.TarInfo(prefix + name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return out.getvalue()
+
+
+def zip_of(content, method=zipfile.ZIP_DEFLATED):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        archive.mkdir("a")
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def put(folder, name, data):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def opened(kind, folder):
+    if kind == "tree":
+        for name, data in _CONTENT.items():
+            put(folder, name, data)
+        return Tree(folder)
+    if kind == "stored":
+        return Zips([put(folder, "x.zip", zip_of(_CONTENT, zipfile.ZIP_STORED))])
+    if kind == "deflated":
+        return Zips([put(folder, "x.zip", zip_of(_CONTENT))])
+    if kind == "tar":
+        return Tars([put(folder, "x.tar", tar_of(_CONTENT, prefix="./"))])
+    return Held(put(folder, "x.tar.gz", gzip.compress(tar_of(_CONTENT))), everything)
+
+
+@pytest.mark.parametrize("kind", ["tree", "stored", "deflated", "tar", "held"])
+def test_the_same_files_from_everywhere(kind, tmp_path):
+    for files in (made := opened(kind, tmp_path), pickle.loads(pickle.dumps(made))):
+        assert {name: files.read(name) for name in _CONTENT} == _CONTENT
+        assert all(name in files for name in _CONTENT)
+        assert "a" not in files and "a/none" not in files
+        assert files.glob("a/*") == ["a/one.txt", "a/two.bin"]
+        assert files.glob("*/*.txt") == ["a/one.txt", "b/ö.txt"]
+        assert files.glob("a/*/*") == ["a/deep/three.bin"]
+        with pytest.raises(DataError, match="a/none"):
+            files.read("a/none")
+
+
+@pytest.mark.parametrize("path", ["../secret", "a/../../secret", "/etc/hostname", "..\\secret"])
+def test_a_tree_is_not_left(path, tmp_path):
+    put(tmp_path, "secret", b"x")
+    tree = Tree(tmp_path / "inner")
+    for use in (tree.read, tree.__contains__):
+        with pytest.raises(DataError, match="leads out"):
+            use(path)
+
+
+def test_the_first_of_several_archives_counts(tmp_path):
+    first, second = put(tmp_path, "1.zip", zip_of({"x": b"1"})), put(tmp_path, "2.zip", zip_of({"x": b"2", "y": b"3"}))
+    files = Zips([first, second])
+    assert (files.read("x"), files.read("y")) == (b"1", b"3")
+
+
+def test_threads_share_an_archive(tmp_path):
+    content = {f"{i:03}": random.Random(i).randbytes(20_000) for i in range(40)}
+    files = Zips([put(tmp_path, "x.zip", zip_of(content))])
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(files.read, [*content] * 5)) == [*content.values()] * 5
+
+
+# -- damaged zips ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_zip_member_is_found(method, tmp_path):
+    data = bytearray(zip_of({"x": random.Random(1).randbytes(2000)}, method))
+    data[1000] ^= 1
+    files = Zips([put(tmp_path, "x.zip", bytes(data))])
+    with pytest.raises(ShardError) as caught:
+        files.read("x")
+    assert caught.value.where["url"].endswith("x.zip") and "download" in str(caught.value)
+
+
+def test_a_cut_zip_is_no_zip(tmp_path):
+    with pytest.raises(ShardError, match="not a readable zip"):
+        Zips([put(tmp_path, "x.zip", zip_of(_CONTENT)[:-30])])
+    with pytest.raises(ShardError, match="not a readable zip"):
+        Zips([tmp_path / "none.zip"])
+
+
+@given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_no_bit_of_a_zip_flips_unseen(tmp_path_factory, position, bit):
+    data = bytearray(zip_of({"x": b"content " * 50, "y": bytes(range(256))}))
+    data[int(position * len(data))] ^= 1 << bit
+    path = put(tmp_path_factory.mktemp("zip"), "x.zip", bytes(data))
+    try:
+        files = Zips([path])
+        # A name in the directory has no checksum of its own: then the old one is missing, which raises as well.
+        assert (files.read("x"), files.read("y")) == (b"content " * 50, bytes(range(256)))
+    except DataError:
+        pass
+
+
+def _directory_says(data, offset, form, value):
+    """The zip with a field of its only directory entry changed."""
+    at = data.index(b"PK\1\2") + offset
+    return data[:at] + struct.pack(form, value) + data[at + struct.calcsize(form) :]
+
+
+def test_sizes_are_not_believed(tmp_path):
+    bomb = zip_of({"x": bytes(50_000_000)})
+    lying = Zips([put(tmp_path, "lying.zip", _directory_says(bomb, 24, "<I", 10))])
+    tracemalloc.start()
+    with pytest.raises(ChecksumError):
+        lying.read("x")
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+    with pytest.raises(ShardError, match="says it has"):
+        Zips([put(tmp_path, "huge.zip", _directory_says(bomb, 24, "<I", 0xFFFFFFF0))])
+    with pytest.raises(TruncatedShardError, match="beyond the end"):
+        Zips([put(tmp_path, "long.zip", _directory_says(bomb, 20, "<I", 0xFFFFFF0))])
+
+
+def test_what_is_not_read_says_so(tmp_path):
+    plain = zip_of({"x": b"x" * 100})
+    with pytest.raises(ShardError, match="encrypted"):
+        Zips([put(tmp_path, "locked.zip", _directory_says(plain, 8, "<H", 1))])
+    with pytest.raises(ShardError, match=r"method 12 is not read.*unpack"):
+        Zips([put(tmp_path, "bzip2.zip", zip_of({"x": b"x" * 100}, zipfile.ZIP_BZIP2))]).read("x")
+
+
+# -- tars -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", _COMPRESSIONS)
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_a_tar_in_one_pass(name, form, tmp_path):
+    path = put(tmp_path, "misnamed.bin", _COMPRESSIONS[name](tar_of(_CONTENT, form, prefix="./")))
+    assert list(tar_members(path, everything)) == list(_CONTENT.items())
+    assert [n for n, _ in tar_members(path, in_a)] == [n for n in _CONTENT if n.startswith("a/")]
+
+
+def test_links_are_no_files(tmp_path):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        archive.addfile(link)
+    assert list(tar_members(put(tmp_path, "x.tar", out.getvalue()), everything)) == []
+
+
+@pytest.mark.parametrize("name", _COMPRESSIONS)
+def test_a_cut_tar_raises_wherever_it_is_cut(name, tmp_path):
+    tar = tar_of(_CONTENT)
+    whole = _COMPRESSIONS[name](tar)
+    content = len(tar.rstrip(b"\0"))
+    cuts = range(0, len(whole), 97) if name else range(0, content, 256)
+    for cut in cuts:
+        path = put(tmp_path, "x.tar", whole[:cut])
+        with pytest.raises(ShardError):
+            list(tar_members(path, everything))
+        if not name:
+            with pytest.raises(ShardError):
+                Tars([path])
+
+
+@given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), name=st.sampled_from(["gz", "bz2", "xz"]))
+def test_no_bit_of_a_compressed_tar_flips_unseen(tmp_path_factory, position, bit, name):
+    data = bytearray(_COMPRESSIONS[name](tar_of(_CONTENT)))
+    data[int(position * len(data))] ^= 1 << bit
+    path = put(tmp_path_factory.mktemp("tar"), "x.tar", bytes(data))
+    try:
+        assert list(tar_members(path, everything)) == list(_CONTENT.items())
+    except DataError:
+        pass
+
+
+def test_a_damaged_header_does_not_end_the_archive(tmp_path):
+    data = bytearray(tar_of({f"{i}": b"x" * 600 for i in range(5)}))
+    data[data.index(b"3\0\0\0\0")] ^= 1
+    path = put(tmp_path, "x.tar", bytes(data))
+    with tarfile.open(path) as archive:
+        assert len(archive.getnames()) < 6  # Python's own reader stops without a word
+    with pytest.raises(TruncatedShardError, match="middle"):
+        list(tar_members(path, everything))
+
+
+def test_an_absurd_extended_header_is_not_read(tmp_path):
+    entry = tarfile.TarInfo("x")
+    entry.type, entry.size = tarfile.XHDTYPE, 1 << 33
+    path = put(tmp_path, "x.tar.gz", gzip.compress(entry.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 20)))
+    with pytest.raises(ShardError, match="extended header of 8589934592 bytes"):
+        list(tar_members(path, everything))
+
+
+def test_an_absurd_member_is_not_read(tmp_path):
+    entry = tarfile.TarInfo("x")
+    entry.size = 1 << 40
+    path = put(tmp_path, "x.tar", entry.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
+    with pytest.raises(ShardError, match="says it has 1099511627776 bytes"):
+        list(tar_members(path, everything))
+
+
+def test_a_tar_that_shrinks_after_it_was_opened(tmp_path):
+    path = put(tmp_path, "x.tar", tar_of(_CONTENT))
+    files = Tars([path])
+    path.write_bytes(path.read_bytes()[:1500])
+    with pytest.raises(TruncatedShardError, match="has changed"):
+        files.read("a/two.bin")
+
+
+def test_a_compressed_tar_is_no_plain_one(tmp_path):
+    with pytest.raises(ShardError, match="uncompressed"):
+        Tars([put(tmp_path, "x.tar", gzip.compress(tar_of(_CONTENT)))])
+
+
+def test_data_of_a_package():
+    assert (package_data("numpy", "linalg", extra="test") / "__init__.py").is_file()
+    with pytest.raises(MissingPackageError, match=r"vdata-vision\[examples\]"):
+        package_data("no_such_package_at_all", "data", extra="examples")
