@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from vdata.datasets._scene import Array, Background, Cutout, Layer, grid, hidden, moved, painted
 
 from vdata import codecs
 from vdata.catalog import Card, Option
+from vdata.datasets import _scene
 from vdata.encoded import Encoded
 from vdata.errors import DataError, PlanError
 from vdata.field import Field

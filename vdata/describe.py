@@ -6,7 +6,6 @@ import math
 
 from vdata import plan
 
-
 _VERB, _NOTES, _WIDTH = 14, 46, 118
 
 
@@ -22,10 +21,9 @@ def describe(stage: plan.Stage, title: str = "DataPipe") -> str:
 def length(stage: plan.Stage) -> str:
     """"200 samples", "25 batches of 8", "endless", "length not known"."""
     count = stage.length
-    if isinstance(stage, plan.Filter) and stage.access == "dense":
-        return "length known after its scan" if stage.scan else "length known when it runs"
     if count is None:
-        return "length not known"
+        scans = any(isinstance(s, plan.Filter) and s.scan for s in plan.chain(stage))
+        return "length not known" if stage.access != "dense" else "length known after its scan" if scans else "length known when it runs"
     batch = next((s for s in plan.line(stage) if isinstance(s, plan.Batch)), None)
     what = "samples" if batch is None else f"batches of {batch.size}"
     return f"endless {what}" if count == math.inf else f"{int(count):,} {what}"

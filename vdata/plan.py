@@ -18,7 +18,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from vdata.errors import NoIndexError, PlanError
+from vdata.errors import PlanError
 from vdata.field import Field
 from vdata.order import Order
 from vdata.source import Source, Stream, digest_of, qualified_name
@@ -50,12 +50,17 @@ class Stage:
         return self.source.length
 
     @property
+    def positions(self) -> int | float:
+        """How many positions the index has: the length, or where there are holes, with the holes."""
+        return self.source.positions if self.length is None else self.length
+
+    @property
     def fields(self) -> Fields:
         return self.source.fields
 
     def blocks(self) -> np.ndarray:
         """int64 sizes of the contiguous blocks of positions that are cheap to read together."""
-        return self.source.blocks() if self.each else np.array([_finite(self)], np.int64)
+        return self.source.blocks() if self.each else np.array([self.positions], np.int64)
 
     def arguments(self) -> str:
         """What stands behind the verb in `print`, and in the digest."""
@@ -64,12 +69,6 @@ class Stage:
     def loses_order(self) -> str:
         """Why the pipe is no longer elastic from here on, or ""."""
         return ""
-
-
-def _finite(stage: Stage) -> int:
-    if stage.length is None or stage.length == math.inf:
-        raise NoIndexError(f"{stage.name} has no finite length here")
-    return int(stage.length)
 
 
 # -- sources ----------------------------------------------------------------------------------------------------------
@@ -132,6 +131,10 @@ class Concat(Several):
     def length(self) -> Length:
         lengths = [s.length for s in self.sources]
         return None if None in lengths else sum(cast(list[int], lengths))
+
+    @property
+    def positions(self) -> int | float:
+        return sum(s.positions for s in self.sources)
 
     @property
     def fields(self) -> Fields:
@@ -362,6 +365,10 @@ class Repeat(Stage):
         inner = self.source.length
         return math.inf if self.n is None else None if inner is None else inner * self.n
 
+    @property
+    def positions(self) -> int | float:
+        return math.inf if self.n is None else self.source.positions * self.n
+
     def blocks(self) -> np.ndarray:
         return np.tile(self.source.blocks(), cast(int, self.n))
 
@@ -419,6 +426,11 @@ class Shard(Stage):
     def length(self) -> Length:
         inner = self.source.length
         return inner if inner is None or inner == math.inf else len(range(self.index, int(inner), self.num_shards))
+
+    @property
+    def positions(self) -> int | float:
+        inner = self.source.positions
+        return inner if inner == math.inf else len(range(self.index, int(inner), self.num_shards))
 
     def arguments(self) -> str:
         return f"{self.num_shards}, {self.index}"
@@ -504,6 +516,13 @@ class Deal(Stage):
         if self.uneven == "exact":
             return len(range(self.first, int(inner), self.world))
         return left // self.world if self.uneven == "drop" else -(-left // self.world)
+
+    @property
+    def positions(self) -> int | float:
+        inner = self.source.positions
+        if self.length is not None or inner == math.inf:
+            return inner if self.length is None else self.length
+        return len(range(self.first, int(inner), self.world))
 
     @property
     def first(self) -> int:

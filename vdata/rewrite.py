@@ -14,7 +14,28 @@ from typing import Any
 import numpy as np
 
 from vdata.errors import PlanError
-from vdata.plan import Apply, Cache, Decode, Filter, Map, Pick, Read, Rename, Select, Seed, Several, Skip, Shard, Stage, Take, bind, chain, children, rebuild, transform
+from vdata.plan import (
+    Apply,
+    Cache,
+    Decode,
+    Filter,
+    Map,
+    Pick,
+    Read,
+    Rename,
+    Seed,
+    Select,
+    Several,
+    Shard,
+    Skip,
+    Stage,
+    Take,
+    bind,
+    chain,
+    children,
+    rebuild,
+    transform,
+)
 
 
 @dataclass(frozen=True, eq=False)

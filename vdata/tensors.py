@@ -203,7 +203,7 @@ class Video(TypedTensor):
         return self.shape[-2], self.shape[-1]
 
 
-class BoundingBoxFormat(str, enum.Enum):
+class BoundingBoxFormat(enum.StrEnum):
     """How a box is written. The R formats end in an angle in degrees, counter-clockwise."""
 
     XYXY = "XYXY"

@@ -11,6 +11,7 @@ import tarfile
 import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -140,17 +141,15 @@ def test_no_bit_of_a_zip_flips_unseen(tmp_path_factory, position, bit):
     data = bytearray(zip_of({"x": b"content " * 50, "y": bytes(range(256))}))
     data[int(position * len(data))] ^= 1 << bit
     path = put(tmp_path_factory.mktemp("zip"), "x.zip", bytes(data))
-    try:
+    with suppress(DataError):
         files = Zips([path])
         # A name in the directory has no checksum of its own: then the old one is missing, which raises as well.
         assert (files.read("x"), files.read("y")) == (b"content " * 50, bytes(range(256)))
-    except DataError:
-        pass
 
 
 def _directory_says(data, offset, form, value):
-    """The zip with a field of its only directory entry changed."""
-    at = data.index(b"PK\1\2") + offset
+    """The zip with a field of the last entry of its directory changed."""
+    at = data.rindex(b"PK\1\2") + offset
     return data[:at] + struct.pack(form, value) + data[at + struct.calcsize(form) :]
 
 
@@ -216,10 +215,8 @@ def test_no_bit_of_a_compressed_tar_flips_unseen(tmp_path_factory, position, bit
     data = bytearray(_COMPRESSIONS[name](tar_of(_CONTENT)))
     data[int(position * len(data))] ^= 1 << bit
     path = put(tmp_path_factory.mktemp("tar"), "x.tar", bytes(data))
-    try:
+    with suppress(DataError):
         assert list(tar_members(path, everything)) == list(_CONTENT.items())
-    except DataError:
-        pass
 
 
 def test_a_damaged_header_does_not_end_the_archive(tmp_path):

@@ -50,6 +50,7 @@ def broken(archive, tmp_path):
     return without
 
 
+@pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities of TorchVision:DeprecationWarning")
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_as_torchvision(root, tree, split):
     ours, theirs = vdata.load("kitti_flow", split, root=root), torchvision.datasets.KittiFlow(tree, split)

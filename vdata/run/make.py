@@ -17,7 +17,7 @@ from vdata.batch import At, Batch, collate
 from vdata.encoded import Encoded
 from vdata.errors import DataError, PlanError
 from vdata.key import Key
-from vdata.order import Order, substitutes
+from vdata.order import substitutes
 from vdata.rewrite import DecodeApply
 from vdata.run.window import decode_and_apply
 from vdata.tensors import Flow, TypedTensor
@@ -56,29 +56,7 @@ class Node:
 
 def compile(stage: plan.Stage, ledger: Ledger) -> Node:
     """The node of a plan whose access is "dense" or "holes"."""
-    length = _positions(stage)
-    return Node(_make(stage, ledger), length, any(isinstance(s, plan.Batch) for s in plan.chain(stage)))
-
-
-def _positions(stage: plan.Stage) -> int | float:
-    """How many positions a stage has: its length, or for one with holes, its source's."""
-    if isinstance(stage, plan.Concat):
-        return sum(_positions(s) for s in stage.sources)
-    if isinstance(stage, plan.Repeat) and stage.access == "holes":
-        return math.inf if stage.n is None else stage.n * _positions(stage.source)
-    if isinstance(stage, plan.Deal | plan.Shard) and stage.access == "holes":
-        return _holed_share(stage)
-    if stage.length is None:
-        return _positions(stage.source)
-    return stage.length
-
-
-def _holed_share(stage: plan.Deal | plan.Shard) -> int | float:
-    inner = _positions(stage.source)
-    if inner == math.inf:
-        return inner
-    first, step = (stage.first, stage.world) if isinstance(stage, plan.Deal) else (stage.index, stage.num_shards)
-    return len(range(first, int(inner), step))
+    return Node(_make(stage, ledger), stage.positions, any(isinstance(s, plan.Batch) for s in plan.chain(stage)))
 
 
 def _make(stage: plan.Stage, ledger: Ledger) -> Make:
@@ -92,9 +70,9 @@ def _make(stage: plan.Stage, ledger: Ledger) -> Make:
             makes = [_make(s, ledger) for s in sources]
             return lambda e, p: Item((e, p), merge([m(e, p) for m in makes]))
         case plan.Decode():
-            return _decode(stage, _make(stage.source, ledger), _positions(stage), ledger)
+            return _decode(stage, _make(stage.source, ledger), stage.positions, ledger)
         case DecodeApply():
-            return _decode_apply(stage, _make(stage.source, ledger), _positions(stage), ledger)
+            return _decode_apply(stage, _make(stage.source, ledger), stage.positions, ledger)
         case plan.Cache(source, limit):
             return _cache(_make(source, ledger), limit)
     inner = _make(stage.source, ledger)
@@ -105,10 +83,10 @@ def _make(stage: plan.Stage, ledger: Ledger) -> Make:
         return lambda e, p: change(item, p) if (item := inner(e, p)) is not None else None
     match stage:
         case plan.Shuffle():
-            row = stage_order(stage).row
+            row = stage.order().row
             return lambda e, p: _moved(inner(e, row(e, p)), e, p)
         case plan.Repeat(source):
-            inner_length = _positions(source)
+            inner_length = source.positions
             return lambda e, p: _moved(inner(e + p // int(inner_length), p % int(inner_length)), e, p) if inner_length != math.inf else inner(e, p)
         case plan.Skip(_, n):
             return lambda e, p: _moved(inner(e, p + n), e, p)
@@ -125,13 +103,6 @@ def _make(stage: plan.Stage, ledger: Ledger) -> Make:
         case plan.Batch():
             return _batch(stage, inner)
     raise PlanError(f"{stage.name} has no index")  # unreachable for a plan whose access is not "stream"
-
-
-def stage_order(stage: plan.Shuffle) -> Order:
-    """The order of a shuffle; over a filter with holes, of the positions beneath it."""
-    if stage.source.access == "dense":
-        return stage.order()
-    return Order(np.array([_positions(stage.source)], np.int64), stage.seed, stage.window)
 
 
 def _moved(item: Item | None, epoch: int, position: int) -> Item | None:
@@ -287,7 +258,7 @@ def _concat(sources: tuple[plan.Stage, ...], ledger: Ledger) -> Make:
     makes = [_make(s, ledger) for s in sources]
     starts = [0]
     for source in sources[:-1]:
-        starts.append(starts[-1] + int(_positions(source)))
+        starts.append(starts[-1] + int(source.positions))
 
     def make(epoch: int, position: int) -> Item | None:
         child = bisect.bisect_right(starts, position) - 1

@@ -29,9 +29,10 @@ Feed = Iterator[tuple[Item, Any]]  # items of a stream, each with the cursor aft
 Step = Callable[[Item], Item | None]
 
 
-def chunks(node: Node, start: int) -> Iterator[tuple[int, int]]:
-    """(start, stop) of the chunks from `start` to the node's end."""
-    size = 1 if node.batched else CHUNK
+def chunks(node: Node, start: int, workers: int) -> Iterator[tuple[int, int]]:
+    """(start, stop) of the chunks from `start` to the node's end; small enough that every worker gets some."""
+    share = CHUNK if node.length == math.inf else int(node.length) // (4 * workers)
+    size = 1 if node.batched else max(1, min(CHUNK, share))
     at = start
     while at < node.length:
         stop = at + size if node.length == math.inf else min(at + size, int(node.length))
@@ -64,7 +65,7 @@ class Inline:
     def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
         """(position, item) from position `start` to the end of the epoch."""
         node = self.node(stage)
-        for first, last in chunks(node, start):
+        for first, last in chunks(node, start, 1):
             yield from compute(node, epoch, first, last)
 
     def spread(self, step: Step, feed: Feed) -> Feed:
@@ -85,7 +86,7 @@ class Threads(Inline):
 
     def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
         node = self.node(stage)
-        tasks = ((f"positions {a} to {b - 1}", (node, epoch, a, b)) for a, b in chunks(node, start))
+        tasks = ((f"positions {a} to {b - 1}", (node, epoch, a, b)) for a, b in chunks(node, start, self.workers))
         for items in self._ring(compute, tasks):
             yield from items
 
@@ -181,7 +182,7 @@ class _Chunks(IterableDataset):
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         ledger = Ledger()
         node = compile(self.stage, ledger)
-        for first, last in itertools.islice(chunks(node, self.start), worker, None, workers):
+        for first, last in itertools.islice(chunks(node, self.start, workers), worker, None, workers):
             ledger.substituted.clear()
             yield compute(node, self.epoch, first, last), list(ledger.substituted)
 

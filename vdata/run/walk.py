@@ -16,7 +16,7 @@ import numpy as np
 
 from vdata import codecs, plan
 from vdata.batch import Batch
-from vdata.errors import PlanError, StateError
+from vdata.errors import NoIndexError, PlanError, StateError
 from vdata.rewrite import optimise
 from vdata.run.make import Ledger, compile
 from vdata.run.ring import Inline
@@ -57,7 +57,7 @@ class Walk:
         local = self.local(0)
         if local.length is None:
             why = plan.not_elastic(self.written) or "its length is not known"
-            raise plan.NoIndexError(f"this pipe has no length: {why}")
+            raise NoIndexError(f"this pipe has no length: {why}")
         return local.length
 
     @property

@@ -134,11 +134,12 @@ def sizes_of(sample: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
     owner: dict[str, str] = {}
     ordered = sorted(sample.items(), key=lambda item: not isinstance(item[1], (Image, Video)))
     for name, value in ordered:
-        if not isinstance(value, TypedTensor) or isinstance(value, Label) or value.canvas is None:
+        canvas = value.canvas if isinstance(value, TypedTensor) and not isinstance(value, Label) else None
+        if canvas is None:
             continue
-        frames = [(frame_of(name, value, sample), value.canvas)]
+        frames = [(frame_of(name, value, sample), canvas)]
         if isinstance(value, Flow):
-            frames.append((value.views[1], tuple(value.target_size)))
+            frames.append((value.views[1], value.target_size))
         for frame, size in frames:
             if sizes.setdefault(frame, size) != size:
                 raise PlanError(

@@ -42,6 +42,9 @@ def grouped(params: Any, count: int) -> list[np.ndarray]:
 
 def take(leaves: Mapping[str, Any], rows: np.ndarray) -> dict[str, Any]:
     """Some rows of stacked leaves."""
+    if len(rows) == 1:
+        one = slice(int(rows[0]), int(rows[0]) + 1)  # a view
+        return {n: v[one] for n, v in leaves.items()}
     index = torch.from_numpy(rows)
     return {n: v[index.to(v.device)] if isinstance(v, Tensor) else [v[b] for b in rows] for n, v in leaves.items()}
 
@@ -67,7 +70,11 @@ def _rejoined(values: list[Any], back: np.ndarray) -> Any:
 def _alike(value: Tensor, other: Tensor) -> bool:
     if type(value) is not type(other) or value.dtype != other.dtype or value.shape[1:] != other.shape[1:]:
         return False
-    return not isinstance(value, TypedTensor) or value.meta() == other.meta()
+    return _meta(value) == _meta(other)
+
+
+def _meta(value: Tensor) -> dict[str, Any]:
+    return value.meta() if isinstance(value, TypedTensor) else {}
 
 
 def each(outs: Sequence[Any], join: Callable[[Sequence[Any]], Any]) -> Any:
