@@ -113,11 +113,11 @@ class MovingPhotos(Source):
         self.digest = digest_of(card.name, split, length, size, seed, motion, objects, contents)
 
     def read(self, index: int) -> Sample:
-        layers = self._scene(Key.of(self.seed, self.split, index))
-        top, picture1 = painted(layers, self.size, second=False)
-        _, picture2 = painted(layers, self.size, second=True)
-        places = moved(layers, top)
-        flow = np.stack([after - before for after, before in zip(places, grid(self.size))]).astype(np.float32)
+        layers = self._layers(Key.of(self.seed, self.split, index))
+        top, picture1 = _scene.painted(layers, self.size, second=False)
+        _, picture2 = _scene.painted(layers, self.size, second=True)
+        places = _scene.moved(layers, top)
+        flow = np.stack([after - before for after, before in zip(places, _scene.grid(self.size))]).astype(np.float32)
         visible = [top == k for k in range(1, len(layers)) if (top == k).any()]
         masks = np.stack(visible) if visible else np.zeros((0, *self.size), bool)
         boxes = torch.tensor([_box(v) for v in visible]).reshape(-1, 4)
@@ -126,21 +126,21 @@ class MovingPhotos(Source):
             "image1": _image(picture1),
             "image2": _image(picture2),
             "flow": Flow(torch.from_numpy(flow)),
-            "occlusion": Mask(torch.from_numpy(hidden(layers, top, places)), frame="image1"),
+            "occlusion": Mask(torch.from_numpy(_scene.hidden(layers, top, places)), frame="image1"),
             "boxes": BoundingBoxes(boxes, format="XYXY", canvas_size=self.size, frame="image1"),
             "masks": Mask(torch.from_numpy(masks), kind="instance", frame="image1"),
         }
 
-    def _scene(self, key: Key) -> list[Layer]:
+    def _layers(self, key: Key) -> list[_scene.Layer]:
         """The layers, from the farthest to the nearest: a background, then cut-outs."""
         least, most = self.objects
         count = int(key.fold("count").integers(least, most + 1)[0])
-        layers: list[Layer] = []
+        layers: list[_scene.Layer] = []
         for k, chosen in enumerate(_chosen(key.fold("photos"), count + 1, len(self.photos))):
             own = key.fold("layer", k)
             zoom = _ZOOMS[int(own.fold("zoom").integers(0, len(_ZOOMS))[0])]
             photo = _photo(self.photos[chosen], zoom, self.size)
-            layers.append((Cutout if k else Background).drawn(own, photo, self.size, self.motion))
+            layers.append((_scene.Cutout if k else _scene.Background).drawn(own, photo, self.size, self.motion))
         return layers
 
 
@@ -156,11 +156,11 @@ def _chosen(key: Key, count: int, total: int) -> list[int]:
     return chosen
 
 
-def _image(picture: Array) -> Image:
+def _image(picture: _scene.Array) -> Image:
     return Image(torch.from_numpy(np.rint(picture).astype(np.uint8).transpose(2, 0, 1).copy()))
 
 
-def _box(visible: Array) -> tuple[float, ...]:
+def _box(visible: _scene.Array) -> tuple[float, ...]:
     """The tight box of a mask that is not empty, in continuous coordinates."""
     rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
@@ -169,7 +169,7 @@ def _box(visible: Array) -> tuple[float, ...]:
 
 
 @lru_cache(maxsize=32)
-def _photo(path: str, zoom: float, size: tuple[int, int]) -> Array:
+def _photo(path: str, zoom: float, size: tuple[int, int]) -> _scene.Array:
     """A photograph at `zoom` times the size at which it just fills the frame: uint8 [h, w, 3].
 
     So a texel is about a pixel, and reading between texels neither blurs nor aliases. It is smoothed by the kernel

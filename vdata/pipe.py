@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from vdata import plan
@@ -20,6 +19,7 @@ from vdata.describe import describe
 from vdata.errors import NoIndexError, PlanError
 from vdata.plan import Stage
 from vdata.rewrite import optimise
+from vdata.run.epoch import SharedInt
 from vdata.run.loader import Loader
 from vdata.run.make import Ledger
 from vdata.run.ring import Inline
@@ -38,8 +38,7 @@ class DataPipe(IterableDataset):
 
     def __init__(self, written: Stage):
         self._plan = written
-        # Shared with the workers of a foreign loader, which learn the epoch from it.
-        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
+        self._epoch = SharedInt()  # the workers of a foreign loader learn it from here
         self._state: State | None = None
         self._loaded = False
 
@@ -270,7 +269,7 @@ class DataPipe(IterableDataset):
         """One epoch in the caller's thread; in a worker of a foreign loader, that worker's share."""
         info = get_worker_info()
         walk = self._walk()
-        state = self._state if self._loaded and self._state is not None else walk.start(int(self._epoch))
+        state = self._state if self._loaded and self._state is not None else walk.start(self._epoch.value)
         self._loaded = False
         self._state = state
         for value, after in walk.run(state, Inline(Ledger())):
@@ -278,7 +277,7 @@ class DataPipe(IterableDataset):
             yield value
         self._state = walk.next_epoch(state)
         if info is None or info.id == 0:  # one writer: all workers finish the same pass
-            self._epoch.fill_(self._state["epoch"])
+            self._epoch.value = self._state["epoch"]
 
     def _walk(self) -> Walk:
         info = get_worker_info()
@@ -286,18 +285,18 @@ class DataPipe(IterableDataset):
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch of the next iteration, here and in the workers of a foreign loader."""
-        self._epoch.fill_(epoch)
+        self._epoch.value = epoch
         self._state, self._loaded = None, False
 
     def state_dict(self) -> State:
         """Where iteration stands, as JSON. In vdata's own loader, ask the loader."""
-        return dict(self._state) if self._state is not None else self._walk().start(int(self._epoch))
+        return dict(self._state) if self._state is not None else self._walk().start(self._epoch.value)
 
     def load_state_dict(self, state: State) -> None:
         """Go on from `state` at the next iteration; another pipe's state raises StateError."""
         self._walk().check(state)
         self._state, self._loaded = dict(state), True
-        self._epoch.fill_(state["epoch"])
+        self._epoch.value = state["epoch"]
 
     def loader(
         self, workers: int | None = None, *, mode: str = "thread", device: Any = None, prefetch: int = 2, pin_memory: bool | None = None,

@@ -124,7 +124,7 @@ def brute_force(layers, size, samples):
 def test_occlusion_by_brute_force():
     source = moving_photos.source(Path(), "train", size=_SIZE, max_motion=16)
     for index in range(4):
-        layers = source._scene(Key.of(0, "train", index))
+        layers = source._layers(Key.of(0, "train", index))
         occlusion = source.read(index)["occlusion"]
         points = [(i, j) for i in range(0, _SIZE[0], 5) for j in range(0, _SIZE[1], 5)]
         for (i, j), hidden in brute_force(layers, _SIZE, points).items():
@@ -135,7 +135,7 @@ def test_what_is_not_occluded_lands_on_the_same_object(pipe):
     """A forward z-test on pixels: frame 2's nearest layer at the place where a pixel lands is the pixel's own."""
     source = moving_photos.source(Path(), "train", size=_SIZE)
     for index in range(6):
-        layers = source._scene(Key.of(0, "train", index))
+        layers = source._layers(Key.of(0, "train", index))
         top1, _ = _scene.painted(layers, _SIZE, second=False)
         top2, _ = _scene.painted(layers, _SIZE, second=True)
         sample = pipe[index]

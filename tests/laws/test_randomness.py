@@ -20,7 +20,7 @@ from vdata.tensors import BoundingBoxes, Image, Mask
 
 @T.value
 class Stamp(T.Transform):
-    """Writes what it drew into the sample."""
+    """Writes what it drew into a field of the sample."""
 
     name: str = "drawn"
     stacks = False
@@ -41,7 +41,8 @@ class Mark(Stamp):
 
 def sample_of(index):
     grid = (torch.arange(3 * 16 * 20).reshape(3, 16, 20) * 7 + index * 31) % 251
-    return {"__key__": f"{index:04d}", "image": Image(grid.to(torch.uint8)), "x": index}
+    fields = dict.fromkeys(("drawn", "marked", "first", "second", "a", "b", "c", "d"), 0.0)
+    return {"__key__": f"{index:04d}", "image": Image(grid.to(torch.uint8)), "x": index, **fields}
 
 
 def pipe_of(count=24):
@@ -161,7 +162,7 @@ def test_another_transform_beside_it_does_not_change_what_a_transform_draws():
 def test_stages_beside_it_do_not_change_what_a_transform_draws():
     want = drawn(of_epoch(pipe_of().apply(Stamp()), 0))
     beside = [
-        pipe_of().map(dict).apply(Stamp()), pipe_of().apply(Stamp()).apply(T.ColorJitter(0.4)), pipe_of().select("image", "x").apply(Stamp()),
+        pipe_of().map(dict).apply(Stamp()), pipe_of().apply(Stamp()).apply(T.ColorJitter(0.4)), pipe_of().select("image", "x", "drawn").apply(Stamp()),
         pipe_of().rename(y="x").apply(Stamp()), pipe_of().decode().apply(Stamp()), pipe_of().apply(Stamp()).batch(5), pipe_of().cache().apply(Stamp()),
     ]  # fmt: skip
     for pipe in beside:
@@ -175,7 +176,7 @@ def test_the_same_child_in_two_pipes_of_one_plan_draws_twice():
     both = vdata.concat(child, child)
     first, second = drawn(of_epoch(both, 0))[:24], drawn(of_epoch(both, 0))[24:]
     assert not set(first) & set(second)
-    beside = vdata.zip(child, child.rename(other="drawn", image_b="image", y="x"))
+    beside = vdata.zip(child, child.select("drawn").rename(other="drawn"))
     assert all(s["drawn"] != s["other"] for s in of_epoch(beside, 0))
     assert not set(drawn(of_epoch(child, 0))) & set(first)
 

@@ -42,6 +42,9 @@ class Op:
         self.__wrapped__ = fn  # where help, doctest and editors look for a callable's own text
         self.signature = inspect.signature(fn)
         self.__signature__ = self.signature
+        parameters = list(self.signature.parameters.values())[1:]
+        self._names = tuple(p.name for p in parameters)
+        self._defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
         self.kernels: dict[type, Kernel] = {}
 
     def on(self, *types: type) -> Callable[[Kernel], Kernel]:
@@ -69,9 +72,12 @@ class Op:
 
     def arguments(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The verb's arguments by name, defaults included."""
-        bound = self.signature.bind(None, *args, **kwargs)
-        bound.apply_defaults()
-        return dict(list(bound.arguments.items())[1:])
+        names = self._names
+        given = {**self._defaults, **dict(zip(names, args)), **kwargs}
+        if len(given) == len(names) and len(args) <= len(names) and kwargs.keys().isdisjoint(names[: len(args)]):
+            return given
+        bound = self.signature.bind(None, *args, **kwargs)  # slower, and says which argument is wrong
+        raise TypeError(f"{self.name} cannot take {bound}")
 
     def __call__(self, inpt: Any, *args: Any, **kwargs: Any) -> Any:
         arguments = self.arguments(*args, **kwargs)

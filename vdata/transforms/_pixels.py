@@ -30,7 +30,7 @@ def blank(x: Tensor, height: int, width: int, fill: Fill = 0) -> Tensor:
     """A raster like `x`, of another size, all `fill` (a sequence has one number a channel)."""
     shape = (*x.shape[:-2], height, width)
     if isinstance(fill, (int, float)):
-        if not x.is_floating_point() and torch.tensor(int(fill)).to(x.dtype).item() != int(fill):
+        if not _holds(x.dtype, fill):
             raise ValueError(
                 f"new pixels would be {fill}, which {str(x.dtype).removeprefix('torch.')} cannot hold: cast first, or set fill"
             )
@@ -39,6 +39,13 @@ def blank(x: Tensor, height: int, width: int, fill: Fill = 0) -> Tensor:
         raise ValueError(f"fill has {len(fill)} numbers, but the picture has {x.shape[-3]} channels")
     colour = torch.tensor(fill, device=x.device).to(x.dtype).reshape(-1, 1, 1)
     return colour.expand(shape).clone()
+
+
+def _holds(dtype: torch.dtype, number: float) -> bool:
+    if dtype.is_floating_point:
+        return True
+    low, high = (0, 1) if dtype == torch.bool else (torch.iinfo(dtype).min, torch.iinfo(dtype).max)
+    return low <= int(number) <= high
 
 
 def gather(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

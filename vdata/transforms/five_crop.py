@@ -32,9 +32,7 @@ def _(x: TypedTensor, size: Any) -> tuple[TypedTensor, ...]:
     windows = _windows(x.canvas, size_pair(size))
     if not isinstance(x, Flow):
         return tuple(crop(x, *w) for w in windows)
-    targets = (
-        dict(zip(("top", "left", "height", "width"), w, strict=True)) for w in _windows(x.target_size, size_pair(size))
-    )
+    targets = (crop.arguments(*w) for w in _windows(x.target_size, size_pair(size)))
     return tuple(crop(x, *w, target=t) for w, t in zip(windows, targets, strict=True))
 
 

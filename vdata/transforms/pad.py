@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ def _(x: Flow, padding: Any, fill: Any, padding_mode: str) -> Tensor:
     return pad_pixels(x.plain(), torch.nan, padding, "constant")
 
 
+@lru_cache(maxsize=256)
 def fill_by_type(fill: Any) -> Any:
     """A transform's `fill`: a number is for pictures and clips alone; masks keep their own unless a dict says so."""
     return fill if fill is None or isinstance(fill, ByType) else ByType({"Image": fill, "Video": fill})
