@@ -113,8 +113,11 @@ class Waves:
     heights: Array  # [3, 2], pixels
 
     def __call__(self, x: Array, y: Array) -> Points:
-        waves = [np.sin(kx * x + ky * y + phase) for (kx, ky), phase in zip(self.vectors, self.phases)]
-        dx, dy = (sum(h * wave for h, wave in zip(self.heights[:, axis], waves)) for axis in (0, 1))
+        dx, dy = np.zeros_like(x), np.zeros_like(y)
+        for (kx, ky), phase, (across, down) in zip(self.vectors, self.phases, self.heights):
+            wave = np.sin(kx * x + ky * y + phase)
+            dx += across * wave
+            dy += down * wave
         return dx, dy
 
     @classmethod

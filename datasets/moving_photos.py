@@ -20,7 +20,7 @@ import torch
 
 from vdata import codecs
 from vdata.catalog import Card, Option
-from vdata.datasets import _scene
+from vdata.datasets import _scene  # pyright: ignore[reportAttributeAccessIssue]
 from vdata.encoded import Encoded
 from vdata.errors import DataError, PlanError
 from vdata.field import Field

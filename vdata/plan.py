@@ -50,9 +50,9 @@ class Stage:
         return self.source.length
 
     @property
-    def positions(self) -> int | float:
+    def extent(self) -> int | float:
         """How many positions the index has: the length, or where there are holes, with the holes."""
-        return self.source.positions if self.length is None else self.length
+        return self.source.extent if self.length is None else self.length
 
     @property
     def fields(self) -> Fields:
@@ -60,7 +60,7 @@ class Stage:
 
     def blocks(self) -> np.ndarray:
         """int64 sizes of the contiguous blocks of positions that are cheap to read together."""
-        return self.source.blocks() if self.each else np.array([self.positions], np.int64)
+        return self.source.blocks() if self.each else np.array([self.extent], np.int64)
 
     def arguments(self) -> str:
         """What stands behind the verb in `print`, and in the digest."""
@@ -133,8 +133,8 @@ class Concat(Several):
         return None if None in lengths else sum(cast(list[int], lengths))
 
     @property
-    def positions(self) -> int | float:
-        return sum(s.positions for s in self.sources)
+    def extent(self) -> int | float:
+        return sum(s.extent for s in self.sources)
 
     @property
     def fields(self) -> Fields:
@@ -366,8 +366,8 @@ class Repeat(Stage):
         return math.inf if self.n is None else None if inner is None else inner * self.n
 
     @property
-    def positions(self) -> int | float:
-        return math.inf if self.n is None else self.source.positions * self.n
+    def extent(self) -> int | float:
+        return math.inf if self.n is None else self.source.extent * self.n
 
     def blocks(self) -> np.ndarray:
         return np.tile(self.source.blocks(), cast(int, self.n))
@@ -428,8 +428,8 @@ class Shard(Stage):
         return inner if inner is None or inner == math.inf else len(range(self.index, int(inner), self.num_shards))
 
     @property
-    def positions(self) -> int | float:
-        inner = self.source.positions
+    def extent(self) -> int | float:
+        inner = self.source.extent
         return inner if inner == math.inf else len(range(self.index, int(inner), self.num_shards))
 
     def arguments(self) -> str:
@@ -518,8 +518,8 @@ class Deal(Stage):
         return left // self.world if self.uneven == "drop" else -(-left // self.world)
 
     @property
-    def positions(self) -> int | float:
-        inner = self.source.positions
+    def extent(self) -> int | float:
+        inner = self.source.extent
         if self.length is not None or inner == math.inf:
             return inner if self.length is None else self.length
         return len(range(self.first, int(inner), self.world))

@@ -56,7 +56,7 @@ class Node:
 
 def compile(stage: plan.Stage, ledger: Ledger) -> Node:
     """The node of a plan whose access is "dense" or "holes"."""
-    return Node(_make(stage, ledger), stage.positions, any(isinstance(s, plan.Batch) for s in plan.chain(stage)))
+    return Node(_make(stage, ledger), stage.extent, any(isinstance(s, plan.Batch) for s in plan.chain(stage)))
 
 
 def _make(stage: plan.Stage, ledger: Ledger) -> Make:
@@ -70,9 +70,9 @@ def _make(stage: plan.Stage, ledger: Ledger) -> Make:
             makes = [_make(s, ledger) for s in sources]
             return lambda e, p: Item((e, p), merge([m(e, p) for m in makes]))
         case plan.Decode():
-            return _decode(stage, _make(stage.source, ledger), stage.positions, ledger)
+            return _decode(stage, _make(stage.source, ledger), stage.extent, ledger)
         case DecodeApply():
-            return _decode_apply(stage, _make(stage.source, ledger), stage.positions, ledger)
+            return _decode_apply(stage, _make(stage.source, ledger), stage.extent, ledger)
         case plan.Cache(source, limit):
             return _cache(_make(source, ledger), limit)
     inner = _make(stage.source, ledger)
@@ -86,7 +86,7 @@ def _make(stage: plan.Stage, ledger: Ledger) -> Make:
             row = stage.order().row
             return lambda e, p: _moved(inner(e, row(e, p)), e, p)
         case plan.Repeat(source):
-            inner_length = source.positions
+            inner_length = source.extent
             return lambda e, p: _moved(inner(e + p // int(inner_length), p % int(inner_length)), e, p) if inner_length != math.inf else inner(e, p)
         case plan.Skip(_, n):
             return lambda e, p: _moved(inner(e, p + n), e, p)
@@ -258,7 +258,7 @@ def _concat(sources: tuple[plan.Stage, ...], ledger: Ledger) -> Make:
     makes = [_make(s, ledger) for s in sources]
     starts = [0]
     for source in sources[:-1]:
-        starts.append(starts[-1] + int(source.positions))
+        starts.append(starts[-1] + int(source.extent))
 
     def make(epoch: int, position: int) -> Item | None:
         child = bisect.bisect_right(starts, position) - 1

@@ -208,10 +208,6 @@ class Geometric(Transform):
         """
         return None
 
-    @property
-    def windowed(self) -> bool:
-        return type(self).window is not Geometric.window
-
     def after_window(self, leaf: TypedTensor, params: Params) -> TypedTensor:
         """What is left to do to a raster leaf already cut to `window`."""
         return leaf
