@@ -50,7 +50,7 @@ def _between(t: Array, length: int) -> tuple[Array, Array, Array]:
 
 
 def _lively(photo: Array, places: Array, radius: float) -> Array:
-    """Of some places (x, y) in a photograph the one with the most contrast around it: motion cannot be seen in a blue sky."""
+    """Of some places (x, y) the one with the most contrast around it: motion cannot be seen in a blue sky."""
     contrast = []
     for x, y in places:
         rows, columns = (slice(max(0, round(t - radius)), round(t + radius) + 1, 4) for t in (y, x))
@@ -83,7 +83,14 @@ class Affine:
     def from_to(self, centre: tuple[float, float], target: tuple[float, float]) -> Affine:
         """The same linear part, with `centre` going to `target`."""
         x, y = centre
-        return Affine(self.xx, self.xy, self.yx, self.yy, target[0] - self.xx * x - self.xy * y, target[1] - self.yx * x - self.yy * y)
+        return Affine(
+            self.xx,
+            self.xy,
+            self.yx,
+            self.yy,
+            target[0] - self.xx * x - self.xy * y,
+            target[1] - self.yx * x - self.yy * y,
+        )
 
     @classmethod
     def turned(cls, angle: float, scale: float = 1.0) -> Affine:
@@ -216,7 +223,8 @@ class Cutout:
         shift = 0.7 * motion * _disc(key.fold("shift"), 0.3)
         linear = Affine.near_identity(key.fold("linear"), min(0.3 * motion / outer, 0.25))
         return cls(
-            photo, Affine.turned(0.3 * tilt).from_to(centre, tuple(texel)), linear.from_to(centre, (centre[0] + shift[0], centre[1] + shift[1])),
+            photo, Affine.turned(0.3 * tilt).from_to(centre, tuple(texel)),
+            linear.from_to(centre, (centre[0] + shift[0], centre[1] + shift[1])),
             frame, centre, radius, outer + motion + 2, waves,
         )  # fmt: skip
 
@@ -240,7 +248,9 @@ class Cutout:
     def region(self, size: Size) -> tuple[slice, slice]:
         """Rows and columns outside of which nothing of it is, in either frame."""
         (x, y), r = self.centre, self.reach
-        return slice(max(0, math.floor(y - r)), min(size[0], math.ceil(y + r))), slice(max(0, math.floor(x - r)), min(size[1], math.ceil(x + r)))
+        return slice(max(0, math.floor(y - r)), min(size[0], math.ceil(y + r))), slice(
+            max(0, math.floor(x - r)), min(size[1], math.ceil(x + r))
+        )
 
 
 Layer = Background | Cutout
@@ -278,7 +288,7 @@ def moved(layers: Layers, top: Array) -> Points:
 
 
 def hidden(layers: Layers, top: Array, places: Points) -> Array:
-    """bool [H, W]: what a pixel of frame 1 shows leaves the frame, or a nearer layer covers it at its place in frame 2."""
+    """bool [H, W]: what a pixel of frame 1 shows leaves the frame, or a nearer layer covers it in frame 2."""
     (x, y), (height, width) = places, top.shape
     out = (x < 0) | (x > width) | (y < 0) | (y > height)
     for number, layer in enumerate(layers[1:], 1):

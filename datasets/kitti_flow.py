@@ -28,7 +28,8 @@ _PICTURE = Field("Image", "uint8", (3, "H", "W"))
 _FIELDS = {
     "image1": _PICTURE,
     "image2": _PICTURE,
-    "flow": Field("Flow", "float32", (2, "H", "W"), codec="kitti_flow", meta={"views": ("image1", "image2"), "sparse": True},
+    "flow": Field("Flow", "float32", (2, "H", "W"), codec="kitti_flow",
+                  meta={"views": ("image1", "image2"), "sparse": True},
                   doc="NaN where nothing was measured; train only", optional=True),
     "objects": Field("Mask", "uint8", ("H", "W"), meta={"kind": "semantic", "frame": "image1"},
                      doc="0 background, k the k-th moving car; train only, where obj_map was extracted", optional=True),
@@ -46,7 +47,9 @@ card = Card(
     splits={"train": 200, "test": 200},
     fields=_FIELDS,
     archives=(
-        Archive("data_scene_flow.zip", "https://s3.eu-central-1.amazonaws.com/avg-kitti/data_scene_flow.zip", 1_681_488_619),
+        Archive(
+            "data_scene_flow.zip", "https://s3.eu-central-1.amazonaws.com/avg-kitti/data_scene_flow.zip", 1_681_488_619
+        ),
     ),
     options={
         "flow": Option("occ", ("occ", "noc"), "every measured pixel, or only those that stay inside the picture"),
@@ -74,14 +77,15 @@ def source(root: Path, split: str, *, flow: str = "occ", occlusion: bool = False
         if occlusion:
             parts |= {"occ": ("flow_occ", "_10"), "noc": ("flow_noc", "_10")}
     records = _joined(files, folder, parts)
-    given = {n: replace(f, optional=False) for n, f in _FIELDS.items() if n in parts or (n == "occlusion" and occlusion)}
+    given = {
+        n: replace(f, optional=False) for n, f in _FIELDS.items() if n in parts or (n == "occlusion" and occlusion)
+    }
     return Listed("kitti_flow", records, _Reader(files), fields=given)
 
 
 def _joined(files: Files, folder: str, parts: Mapping[str, tuple[str, str]]) -> list[dict[str, str]]:
     """One record a number, with the path of each part; DataError names the first file that a number lacks."""
-    found = {p: {path.rpartition("/")[2].removesuffix(f"{time}.png"): path for path in files.glob(f"{folder}/{sub}/*{time}.png")}
-             for p, (sub, time) in parts.items()}  # fmt: skip
+    found = {part: _by_number(files, f"{folder}/{sub}", time) for part, (sub, time) in parts.items()}
     numbers = sorted(set().union(*found.values()))
     if not numbers:
         raise DataError(f"no pictures {folder}/image_2/*_10.png", url=files.url)
@@ -93,6 +97,11 @@ def _joined(files: Files, folder: str, parts: Mapping[str, tuple[str, str]]) -> 
     return [{"__key__": n} | {part: paths[n] for part, paths in found.items()} for n in numbers]
 
 
+def _by_number(files: Files, folder: str, time: str) -> dict[str, str]:
+    """Number ("000000") to path, of the files of one folder and one moment ("_10" or "_11")."""
+    return {p.rpartition("/")[2].removesuffix(f"{time}.png"): p for p in files.glob(f"{folder}/*{time}.png")}
+
+
 @dataclass(frozen=True)
 class _Reader:
     """A record to a sample: bytes, not yet decoded, except for the occlusion, which takes two files."""
@@ -101,7 +110,9 @@ class _Reader:
 
     def __call__(self, record: Mapping[str, Any]) -> Sample:
         sample: Sample = {"__key__": record["__key__"]}
-        sample |= {name: self._encoded(name, record) for name in ("image1", "image2", "flow", "objects") if name in record}
+        sample |= {
+            name: self._encoded(name, record) for name in ("image1", "image2", "flow", "objects") if name in record
+        }
         if "occ" in record:
             occ, noc = (codecs.decode(self._encoded(name, record)).valid.plain() for name in ("occ", "noc"))
             sample["occlusion"] = Mask(occ & ~noc, frame="image1")
@@ -131,7 +142,9 @@ def _fake_files(folder: str, number: int) -> list[tuple[str, Any, str]]:
     height, width = 24 + number, 40 + 2 * number
     picture = lambda: Image(torch.from_numpy(rng.integers(0, 256, (3, height, width), np.uint8)))
     out: list[tuple[str, Any, str]] = [
-        (f"{folder}/{camera}/{number:06d}_{time}.png", picture(), "") for camera in ("image_2", "image_3") for time in (10, 11)
+        (f"{folder}/{camera}/{number:06d}_{time}.png", picture(), "")
+        for camera in ("image_2", "image_3")
+        for time in (10, 11)
     ]
     if folder == "testing":
         return out
@@ -141,6 +154,9 @@ def _fake_files(folder: str, number: int) -> list[tuple[str, Any, str]]:
     objects = torch.zeros(height, width, dtype=torch.uint8)
     objects[8:16, 4:12], objects[10:20, 20:30] = 1, 2
     disparity = Image(torch.from_numpy(rng.integers(1, 20_000, (1, height, width), np.uint16) * occ.numpy()))
-    out += [(f"training/flow_{n}/{number:06d}_10.png", Flow(vectors, valid=v), "kitti_flow") for n, v in (("occ", occ), ("noc", noc))]
+    out += [
+        (f"training/flow_{n}/{number:06d}_10.png", Flow(vectors, valid=v), "kitti_flow")
+        for n, v in (("occ", occ), ("noc", noc))
+    ]
     out += [(f"training/disp_{n}_{t}/{number:06d}_10.png", disparity, "") for n in ("occ", "noc") for t in (0, 1)]
     return [*out, (f"training/obj_map/{number:06d}_10.png", Mask(objects), "")]

@@ -65,7 +65,9 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read {path.name}: {error.strerror}", url=str(path), do="install scikit-image again") from error
+        raise DataError(
+            f"cannot read {path.name}: {error.strerror}", url=str(path), do="install scikit-image again"
+        ) from error
 
 
 def _flow(path: Path) -> Flow:

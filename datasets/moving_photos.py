@@ -1,9 +1,9 @@
 """Photographs set in motion: image pairs with exact dense flow, occlusions, boxes and masks, made as they are read.
 
 A background photograph moves by an affine map and a smooth displacement; one to four cut-outs of other photographs,
-each with an outline of its own, move over it by affine maps of their own. Both frames are painted from the same functions
-of continuous coordinates (`_scene.py`), so the flow is exact, and what hides what is asked of the outlines, not of
-pixels. In the manner of FlyingChairs (Dosovitskiy et al., FlowNet, ICCV 2015), with any folder of photographs.
+each with an outline of its own, move over it by affine maps of their own. Both frames are painted from the same
+functions of continuous coordinates (`_scene.py`), so the flow is exact, and what hides what is asked of the outlines,
+not of pixels. In the manner of FlyingChairs (Dosovitskiy et al., FlowNet, ICCV 2015), with any folder of photographs.
 
 Nothing is read but the photographs. Sample i is a function of (seed, split, i) and of them.
 """
@@ -38,11 +38,14 @@ _PICTURE = Field("Image", "uint8", (3, "H", "W"))
 _FIELDS = {
     "image1": _PICTURE,
     "image2": _PICTURE,
-    "flow": Field("Flow", "float32", (2, "H", "W"), meta={"views": ("image1", "image2"), "sparse": False}, doc="known everywhere"),
+    "flow": Field("Flow", "float32", (2, "H", "W"), meta={"views": ("image1", "image2"), "sparse": False},
+                  doc="known everywhere"),
     "occlusion": Field("Mask", "bool", ("H", "W"), meta={"kind": "semantic", "frame": "image1"},
                        doc="what image1 shows and image2 does not: covered, or out of the frame"),
-    "boxes": Field("BoundingBoxes", "float32", ("N", 4), meta={"format": "XYXY", "frame": "image1"}, doc="the objects' visible parts"),
-    "masks": Field("Mask", "bool", ("N", "H", "W"), meta={"kind": "instance", "frame": "image1"}, doc="the objects' visible parts"),
+    "boxes": Field("BoundingBoxes", "float32", ("N", 4), meta={"format": "XYXY", "frame": "image1"},
+                   doc="the objects' visible parts"),
+    "masks": Field("Mask", "bool", ("N", "H", "W"), meta={"kind": "instance", "frame": "image1"},
+                   doc="the objects' visible parts"),
 }  # fmt: skip
 
 card = Card(
@@ -78,9 +81,13 @@ def source(
     if shorter < 16 or length < 0:
         raise PlanError(f"moving_photos: size is at least 16 x 16 and length not negative, got {size} and {length}")
     if not 0 <= motion <= shorter / 4:  # beyond that the smooth displacement could fold
-        raise PlanError(f"moving_photos: max_motion is 0 to a quarter of the shorter side ({shorter / 4:g}), got {max_motion}")
+        raise PlanError(
+            f"moving_photos: max_motion is 0 to a quarter of the shorter side ({shorter / 4:g}), got {max_motion}"
+        )
     if not 0 <= least <= most <= _MOST_OBJECTS:
-        raise PlanError(f"moving_photos: objects is (least, most) with 0 <= least <= most <= {_MOST_OBJECTS}, got {objects}")
+        raise PlanError(
+            f"moving_photos: objects is (least, most) with 0 <= least <= most <= {_MOST_OBJECTS}, got {objects}"
+        )
     return MovingPhotos(split, length, (height, width), seed, _listed(photos), motion, (least, most))
 
 
@@ -94,7 +101,9 @@ def _listed(photos: str | Path | None) -> list[Path]:
         return [folder / name for name in _PHOTOS]
     found = sorted(p for p in Path(photos).resolve().rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
     if not found:
-        raise DataError(f"there is no photograph in {photos}; known are {', '.join(sorted(_SUFFIXES))}", url=str(photos))
+        raise DataError(
+            f"there is no photograph in {photos}; known are {', '.join(sorted(_SUFFIXES))}", url=str(photos)
+        )
     return found
 
 
@@ -102,7 +111,14 @@ class MovingPhotos(Source):
     """The samples as a source; see the card for what the arguments mean."""
 
     def __init__(
-        self, split: str, length: int, size: tuple[int, int], seed: int, photos: Sequence[Path], motion: float, objects: tuple[int, int]
+        self,
+        split: str,
+        length: int,
+        size: tuple[int, int],
+        seed: int,
+        photos: Sequence[Path],
+        motion: float,
+        objects: tuple[int, int],
     ):
         self.name, self.columns = card.name, {}
         self.sizes = np.array([length], np.int64)
@@ -164,8 +180,6 @@ def _box(visible: _scene.Array) -> tuple[float, ...]:
     """The tight box of a mask that is not empty, in continuous coordinates."""
     rows, columns = np.flatnonzero(visible.any(1)), np.flatnonzero(visible.any(0))
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
-
-
 
 
 @lru_cache(maxsize=32)

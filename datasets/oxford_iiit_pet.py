@@ -8,6 +8,7 @@ MATLAB files and leavings of a Mac.
 
 from __future__ import annotations
 
+import re
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,14 +32,15 @@ from vdata.tensors import BoundingBoxes, Image, Label, Mask
 
 # In the numeric order of the list's second column, which is alphabetical without regard to case.
 BREEDS = (
-    "Abyssinian", "American Bulldog", "American Pit Bull Terrier", "Basset Hound", "Beagle", "Bengal", "Birman", "Bombay",
-    "Boxer", "British Shorthair", "Chihuahua", "Egyptian Mau", "English Cocker Spaniel", "English Setter",
+    "Abyssinian", "American Bulldog", "American Pit Bull Terrier", "Basset Hound", "Beagle", "Bengal", "Birman",
+    "Bombay", "Boxer", "British Shorthair", "Chihuahua", "Egyptian Mau", "English Cocker Spaniel", "English Setter",
     "German Shorthaired", "Great Pyrenees", "Havanese", "Japanese Chin", "Keeshond", "Leonberger", "Maine Coon",
     "Miniature Pinscher", "Newfoundland", "Persian", "Pomeranian", "Pug", "Ragdoll", "Russian Blue", "Saint Bernard",
     "Samoyed", "Scottish Terrier", "Shiba Inu", "Siamese", "Sphynx", "Staffordshire Bull Terrier", "Wheaten Terrier",
     "Yorkshire Terrier",
 )  # fmt: skip
 SPECIES = ("cat", "dog")
+_LINE = re.compile(r"(\S+)\s+([0-9]{1,2})\s+([12])\s+\S+")
 _BOX = "annotation/object/bndbox"
 _MAX_XML, _MAX_DEPTH = 1 << 20, 16
 
@@ -46,7 +48,13 @@ _FIELDS = {
     "image": Field("Image", "uint8", (3, "H", "W")),
     "label": Field("Label", "int64", (), meta={"categories": BREEDS}, doc="the breed"),
     "species": Field("Label", "int64", (), meta={"categories": SPECIES}),
-    "mask": Field("Mask", "uint8", ("H", "W"), meta={"kind": "semantic"}, doc="trimap as in the file: 1 pet, 2 background, 3 border"),
+    "mask": Field(
+        "Mask",
+        "uint8",
+        ("H", "W"),
+        meta={"kind": "semantic"},
+        doc="trimap as in the file: 1 pet, 2 background, 3 border",
+    ),
     "boxes": Field("BoundingBoxes", "float32", ("N", 4), meta={"format": "XYXY"}, doc="the head; none for test images"),
     "labels": Field("Label", "int64", ("N",), meta={"categories": BREEDS}, doc="the breed, for each box"),
 }
@@ -62,9 +70,11 @@ card = Card(
     fields=_FIELDS,
     archives=(
         Archive("images.tar.gz", "https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz", 791_918_971,
-                sha256="67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d", md5="5c4f3ee8e5d25df40f4fd59a7f44e54c"),
+                sha256="67195c5e1c01f1ab5f9b6a5d22b8c27a580d896ece458917e61d459337fa318d",
+                md5="5c4f3ee8e5d25df40f4fd59a7f44e54c"),
         Archive("annotations.tar.gz", "https://www.robots.ox.ac.uk/~vgg/data/pets/data/annotations.tar.gz", 19_173_078,
-                sha256="52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91", md5="95a8c909bbe2e81eed6a22bccdf3f68f"),
+                sha256="52425fb6de5c424942b7626b428656fcbd798db970a937df61750c0f1d358e91",
+                md5="95a8c909bbe2e81eed6a22bccdf3f68f"),
     ),
     folder="oxford-iiit-pet",
     notes=(
@@ -118,12 +128,13 @@ def _listed(annotations: Files, split: str) -> list[dict[str, Any]]:
     path = f"annotations/{split}.txt"
     records = []
     for number, line in enumerate(annotations.read(path).decode("utf-8", "replace").splitlines(), 1):
-        parts = line.split()
-        if not parts or parts[0].startswith("#"):
+        if not line.strip() or line.startswith("#"):
             continue
-        if len(parts) != 4 or not all(p.isdecimal() for p in parts[1:3]) or not (1 <= int(parts[1]) <= len(BREEDS) and 1 <= int(parts[2]) <= 2):
-            raise DataError(f"line {number} of {path} is not a name, a breed of 1 to 37, a species of 1 or 2 and a number: {line[:200]!r}", url=annotations.url)
-        records.append({"__key__": parts[0], "label": int(parts[1]) - 1, "species": int(parts[2]) - 1})
+        parts = _LINE.fullmatch(line.strip())
+        if parts is None or not 1 <= int(parts[2]) <= len(BREEDS):
+            what = f"line {number} of {path} is not a name, a breed of 1 to 37, a species of 1 or 2 and a number"
+            raise DataError(f"{what}: {line[:200]!r}", url=annotations.url)
+        records.append({"__key__": parts[1], "label": int(parts[2]) - 1, "species": int(parts[3]) - 1})
     if len({r["__key__"] for r in records}) != len(records):
         raise DataError(f"{path} names an image twice", url=annotations.url)
     _all_there(annotations, (f"annotations/trimaps/{r['__key__']}.png" for r in records), "mask")
@@ -140,7 +151,12 @@ def _all_there(files: Files, wanted: Iterator[str], field: str) -> None:
 
 def _absent(missing: list[str], url: str, field: str) -> DataError:
     some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-    return DataError(f"the split's list names what is not there: {some}", url=url, field=field, do="extract or download the archive again")
+    return DataError(
+        f"the split's list names what is not there: {some}",
+        url=url,
+        field=field,
+        do="extract or download the archive again",
+    )
 
 
 @dataclass(frozen=True)
@@ -152,7 +168,9 @@ class _Reader:
 
     def sample(self, record: Mapping[str, Any], image: bytes) -> Sample:
         key = record["__key__"]
-        picture = Encoded(image, "Image", "jpg", where={"url": str(self.images_url), "key": key, "field": "image"}, orient=False)
+        picture = Encoded(
+            image, "Image", "jpg", where={"url": str(self.images_url), "key": key, "field": "image"}, orient=False
+        )
         path = f"annotations/trimaps/{key}.png"
         trimap = Encoded(
             self.annotations.read(path), "Mask", "png", meta={"kind": "semantic"},
@@ -219,7 +237,8 @@ def voc_boxes(xml: bytes) -> list[tuple[float, ...]]:
 
     The file counts pixels from 1 and includes both corners, so the upper left corner moves by one.
 
-    >>> voc_boxes(b"<annotation><object><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>4</xmax><ymax>8</ymax></bndbox></object></annotation>")
+    >>> sides = "<xmin>1</xmin><ymin>2</ymin><xmax>4</xmax><ymax>8</ymax>"
+    >>> voc_boxes(f"<annotation><object><bndbox>{sides}</bndbox></object></annotation>".encode())
     [(0.0, 1.0, 4.0, 8.0)]
     """
     found: list[dict[str, str]] = []
@@ -277,13 +296,14 @@ def _xml_texts(xml: bytes) -> list[tuple[str, str]]:
 # -- fake --------------------------------------------------------------------------------------------------------------
 
 _FAKE = {
-    "trainval": ("Abyssinian_1 1 1 1", "american_bulldog_10 2 2 1", "British_Shorthair_2 10 1 5", "yorkshire_terrier_3 37 2 25", "Abyssinian_34 1 1 1"),
+    "trainval": ("Abyssinian_1 1 1 1", "american_bulldog_10 2 2 1", "British_Shorthair_2 10 1 5",
+                 "yorkshire_terrier_3 37 2 25", "Abyssinian_34 1 1 1"),
     "test": ("Abyssinian_201 1 1 1", "yorkshire_terrier_100 37 2 25", "american_bulldog_100 2 2 1"),
 }  # fmt: skip
 
 
 def fake(root: Path) -> None:
-    """Both archives: 5 and 3 images of 36 x 44 pixels and more, one of them PNG with alpha, one without a box; strays."""
+    """Both archives, with strays: 5 and 3 images of 36 x 44 pixels or more, one a PNG with alpha, one without a box."""
     rows = [row for split in _FAKE.values() for row in split]
     images: dict[str, bytes] = {"images/Abyssinian_100.mat": b"MATLAB 5.0"}
     notes: dict[str, bytes] = {"annotations/README": b"fake", "annotations/trimaps/._Abyssinian_1.png": b"\0\5\x16\7"}
@@ -299,7 +319,9 @@ def fake(root: Path) -> None:
         images[f"images/{name}.jpg"] = _fake_photo(rng, height, width, as_png=name == "Abyssinian_34")
         notes[f"annotations/trimaps/{name}.png"] = codecs.encode(Mask(trimap))[1]
         if row in _FAKE["trainval"] and name != "american_bulldog_10":
-            notes[f"annotations/xmls/{name}.xml"] = _fake_xml(name, height, width, "cat" if row.split()[2] == "1" else "dog")
+            notes[f"annotations/xmls/{name}.xml"] = _fake_xml(
+                name, height, width, "cat" if row.split()[2] == "1" else "dog"
+            )
     _fake_tar(Path(root) / "images.tar.gz", images)
     _fake_tar(Path(root) / "annotations.tar.gz", notes)
 
@@ -319,7 +341,8 @@ def _fake_xml(name: str, height: int, width: int, species: str) -> bytes:
         f"<annotation><folder>OXIIIT</folder><filename>{name}.jpg</filename>"
         f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size><segmented>0</segmented>"
         f"<object><name>{species}</name><pose>Frontal</pose><truncated>0</truncated><occluded>0</occluded>"
-        "<bndbox><xmin>12</xmin><ymin>10</ymin><xmax>24</xmax><ymax>20</ymax></bndbox><difficult>0</difficult></object></annotation>"
+        "<bndbox><xmin>12</xmin><ymin>10</ymin><xmax>24</xmax><ymax>20</ymax></bndbox><difficult>0</difficult>"
+        "</object></annotation>"
     ).encode()
 
 

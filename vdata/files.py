@@ -142,12 +142,17 @@ def _zip_table(path: str) -> Iterator[tuple[str, _Packed]]:
         if info.is_dir():
             continue
         if info.header_offset < 0 or info.header_offset + _LOCAL_HEADER + info.compress_size > end:
-            raise TruncatedShardError(f"{info.filename} lies beyond the end of the archive", url=path, byte=end, do=_AGAIN)
+            raise TruncatedShardError(
+                f"{info.filename} lies beyond the end of the archive", url=path, byte=end, do=_AGAIN
+            )
         if info.file_size > MAX_MEMBER:
             raise ShardError(f"{info.filename} says it has {info.file_size} bytes", url=path, byte=info.header_offset)
         if info.flag_bits & 1:
             raise ShardError(f"{info.filename} is encrypted", url=path, do="unpack the archive and give its folder")
-        yield info.filename, _Packed(path, info.header_offset, info.compress_size, info.file_size, info.CRC, info.compress_type)
+        yield (
+            info.filename,
+            _Packed(path, info.header_offset, info.compress_size, info.file_size, info.CRC, info.compress_type),
+        )
 
 
 def _unzipped(member: _Packed) -> bytes:
@@ -162,7 +167,9 @@ def _unzipped(member: _Packed) -> bytes:
     if member.method == zipfile.ZIP_DEFLATED:
         data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, member.size + 1)
     elif member.method != zipfile.ZIP_STORED:
-        raise ShardError(f"zip compression method {member.method} is not read", do="unpack the archive and give its folder")
+        raise ShardError(
+            f"zip compression method {member.method} is not read", do="unpack the archive and give its folder"
+        )
     if len(data) != member.size or zlib.crc32(data) != member.crc:
         raise ChecksumError("a damaged zip: a member's bytes are not those that were packed", do=_AGAIN)
     return data
@@ -188,7 +195,9 @@ class Tars(_Members):
         except OSError as error:
             raise ShardError(f"cannot read {path}: {error.strerror}", url=archive, byte=offset) from error
         if len(data) != size:
-            raise TruncatedShardError(f"{path} is cut: the archive has changed since it was opened", url=archive, byte=offset, do=_AGAIN)
+            raise TruncatedShardError(
+                f"{path} is cut: the archive has changed since it was opened", url=archive, byte=offset, do=_AGAIN
+            )
         return data
 
     def __reduce__(self):

@@ -69,7 +69,13 @@ def test_fields_are_typed(root):
     pipe = vdata.load("kitti_flow", root=root, occlusion=True)
     assert pipe.plan.fields.keys() == {"image1", "image2", "flow", "objects", "occlusion"}
     sample = pipe[1]
-    assert [type(sample[n]) for n in ("image1", "image2", "flow", "objects", "occlusion")] == [Image, Image, Flow, Mask, Mask]
+    assert [type(sample[n]) for n in ("image1", "image2", "flow", "objects", "occlusion")] == [
+        Image,
+        Image,
+        Flow,
+        Mask,
+        Mask,
+    ]
     assert sample["__key__"] == "000001"
     assert sample["flow"].views == ("image1", "image2") and sample["flow"].sparse
     assert sample["flow"].isnan().any() and sample["flow"].isfinite().any()
@@ -86,10 +92,14 @@ def test_occ_noc_and_occlusion(root, tree):
     occ, noc = (vdata.load("kitti_flow", root=root, flow=f, occlusion=True)[2] for f in ("occ", "noc"))
     assert torch.equal(occ["occlusion"].plain(), occ["flow"].valid.plain() & ~noc["flow"].valid.plain())
     assert occ["occlusion"].any()
-    raw = cv2.imread(str(tree / "KittiFlow/training/flow_noc/000002_10.png"), cv2.IMREAD_UNCHANGED)[..., ::-1].astype(np.float32)
+    raw = cv2.imread(str(tree / "KittiFlow/training/flow_noc/000002_10.png"), cv2.IMREAD_UNCHANGED)[..., ::-1].astype(
+        np.float32
+    )
     known = raw[..., 2] > 0
     assert np.array_equal(noc["flow"].valid.numpy(), known)
-    assert np.array_equal(noc["flow"].fill(0).numpy(), ((raw[..., :2] - 32768) / 64 * known[..., None]).transpose(2, 0, 1))
+    assert np.array_equal(
+        noc["flow"].fill(0).numpy(), ((raw[..., :2] - 32768) / 64 * known[..., None]).transpose(2, 0, 1)
+    )
 
 
 def test_before_decoding_it_is_bytes(root):
@@ -106,7 +116,9 @@ def test_archive_and_tree_are_one_dataset(archive, tree):
     assert kitti_flow.source(archive, "test").digest != sources[0].digest
 
 
-@pytest.mark.parametrize("path", ["image_2/000001_11.png", "image_2/000001_10.png", "flow_occ/000001_10.png", "obj_map/000001_10.png"])
+@pytest.mark.parametrize(
+    "path", ["image_2/000001_11.png", "image_2/000001_10.png", "flow_occ/000001_10.png", "obj_map/000001_10.png"]
+)
 def test_a_missing_file_is_named(broken, path):
     with pytest.raises(DataError, match=f"training/{path} is missing") as caught:
         vdata.load("kitti_flow", root=broken(f"training/{path}"))

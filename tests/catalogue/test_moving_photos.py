@@ -69,11 +69,22 @@ def test_without_the_flow_the_pair_is_not_explained(pipe):
 
 def test_types_and_shapes(pipe):
     sample = pipe[3]
-    expected = {"image1": Image, "image2": Image, "flow": Flow, "occlusion": Mask, "boxes": BoundingBoxes, "masks": Mask}
+    expected = {
+        "image1": Image,
+        "image2": Image,
+        "flow": Flow,
+        "occlusion": Mask,
+        "boxes": BoundingBoxes,
+        "masks": Mask,
+    }
     assert {n: type(v) for n, v in sample.items() if n != "__key__"} == expected
     assert sample["__key__"] == "train-000003"
     assert sample["image1"].shape == sample["image2"].shape == (3, *_SIZE) and sample["image1"].dtype == torch.uint8
-    assert sample["flow"].shape == (2, *_SIZE) and sample["flow"].dtype == torch.float32 and sample["flow"].isfinite().all()
+    assert (
+        sample["flow"].shape == (2, *_SIZE)
+        and sample["flow"].dtype == torch.float32
+        and sample["flow"].isfinite().all()
+    )
     assert sample["occlusion"].dtype == sample["masks"].dtype == torch.bool
     assert sample["masks"].kind == "instance" and sample["masks"].frame == sample["boxes"].frame == "image1"
 
@@ -178,13 +189,17 @@ def test_reading_between_texels():
     photo = np.random.default_rng(0).integers(0, 256, (7, 9, 3)).astype(np.uint8)
     x, y = np.random.default_rng(1).uniform(0.5, 6.5, (2, 200))
     places = torch.from_numpy(np.stack([2 * x / 9 - 1, 2 * y / 7 - 1], -1))[None, None]
-    wanted = F.grid_sample(torch.from_numpy(photo).permute(2, 0, 1)[None].double(), places, align_corners=False, padding_mode="reflection")
+    wanted = F.grid_sample(
+        torch.from_numpy(photo).permute(2, 0, 1)[None].double(), places, align_corners=False, padding_mode="reflection"
+    )
     assert np.allclose(_scene.sampled(photo, x, y), wanted[0, :, 0].T.numpy(), atol=1e-3)
     assert np.array_equal(_scene.sampled(photo, np.array([-0.5, 9.5]), np.array([0.5, 6.5])), photo[[0, 6], [0, 8]])
 
 
 def fingerprint(samples):
-    return hashlib.sha256(b"".join(v.numpy().tobytes() for s in samples for n, v in s.items() if n != "__key__")).hexdigest()
+    return hashlib.sha256(
+        b"".join(v.numpy().tobytes() for s in samples for n, v in s.items() if n != "__key__")
+    ).hexdigest()
 
 
 def test_the_same_in_every_process(pipe):
@@ -192,8 +207,15 @@ def test_the_same_in_every_process(pipe):
         "import sys, json, vdata; sys.path.insert(0, 'tests/catalogue'); import test_moving_photos as t\n"
         f"print(json.dumps(t.fingerprint([vdata.load('moving_photos', size={_SIZE}, length=24)[i] for i in (5, 2)])))"
     )
-    env = {**os.environ, "PYTHONPATH": str(Path(vdata.__file__).parents[1]), "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "2"}
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, cwd=env["PYTHONPATH"], check=True)
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(Path(vdata.__file__).parents[1]),
+        "PYTHONHASHSEED": "7",
+        "OMP_NUM_THREADS": "2",
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=env, cwd=env["PYTHONPATH"], check=True
+    )
     assert json.loads(run.stdout) == fingerprint([pipe[5], pipe[2]])
 
 
@@ -203,8 +225,16 @@ def test_a_sample_is_a_function_of_its_number(pipe):
     first = fingerprint([pipe[7]])
     torch.manual_seed(2)
     np.random.seed(2)
-    assert fingerprint([pickle.loads(pickle.dumps(pipe))[7]]) == first == fingerprint([vdata.load("moving_photos", size=_SIZE, length=9)[7]])
-    others = [pipe[8], vdata.load("moving_photos", size=_SIZE, seed=1)[7], vdata.load("moving_photos", "val", size=_SIZE)[7]]
+    assert (
+        fingerprint([pickle.loads(pickle.dumps(pipe))[7]])
+        == first
+        == fingerprint([vdata.load("moving_photos", size=_SIZE, length=9)[7]])
+    )
+    others = [
+        pipe[8],
+        vdata.load("moving_photos", size=_SIZE, seed=1)[7],
+        vdata.load("moving_photos", "val", size=_SIZE)[7],
+    ]
     assert len({first, *(fingerprint([o]) for o in others)}) == 4
 
 
@@ -241,7 +271,9 @@ def test_photographs_of_ones_own(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "notes.txt").write_text("not a photograph")
     for n, shape in enumerate([(40, 200), (300, 30)]):
-        pillow.fromarray(np.random.default_rng(n).integers(0, 256, (*shape, 3)).astype(np.uint8)).save(tmp_path / "sub" / f"{n}.png")
+        pillow.fromarray(np.random.default_rng(n).integers(0, 256, (*shape, 3)).astype(np.uint8)).save(
+            tmp_path / "sub" / f"{n}.png"
+        )
     pipe = vdata.load("moving_photos", photos=tmp_path, size=(64, 64), length=3)
     assert all(s["image1"].shape == (3, 64, 64) for s in pipe)
     (tmp_path / "sub" / "0.png").write_bytes(b"broken")

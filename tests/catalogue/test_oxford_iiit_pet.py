@@ -74,7 +74,9 @@ def same(a, b):
 @pytest.mark.parametrize("where", ["archives", "tree", "plain"])
 def test_as_torchvision(where, split, tree, request):
     ours = by_key(vdata.load("oxford_iiit_pet", split, root=request.getfixturevalue(where)))
-    theirs = torchvision.datasets.OxfordIIITPet(tree, split, target_types=["category", "binary-category", "segmentation"])
+    theirs = torchvision.datasets.OxfordIIITPet(
+        tree, split, target_types=["category", "binary-category", "segmentation"]
+    )
     assert len(ours) == len(theirs) > 0
     for path, (image, (label, species, trimap)) in zip(theirs._images, theirs):
         sample = ours[path.stem]
@@ -121,26 +123,41 @@ def test_boxes(where, tree, request):
             if not xml.exists():
                 assert boxes.shape == (0, 4) and labels.shape == (0,)
                 continue
-            x1, y1, x2, y2 = (float(ElementTree.parse(xml).find(f"object/bndbox/{s}").text) for s in ("xmin", "ymin", "xmax", "ymax"))
+            x1, y1, x2, y2 = (
+                float(ElementTree.parse(xml).find(f"object/bndbox/{s}").text) for s in ("xmin", "ymin", "xmax", "ymax")
+            )
             assert boxes.plain().tolist() == [[x1 - 1, y1 - 1, x2, y2]]
             assert labels.tolist() == [int(sample["label"])]
 
 
 def test_types_and_names(tree):
     samples = by_key(vdata.load("oxford_iiit_pet", "trainval", root=tree))
-    assert samples.keys() == {"Abyssinian_1", "american_bulldog_10", "British_Shorthair_2", "yorkshire_terrier_3", "Abyssinian_34"}
+    assert samples.keys() == {
+        "Abyssinian_1",
+        "american_bulldog_10",
+        "British_Shorthair_2",
+        "yorkshire_terrier_3",
+        "Abyssinian_34",
+    }
     for key, sample in samples.items():
         assert sample["label"].name == key.rpartition("_")[0].replace("_", " ").title()
         assert sample["species"].name == ("cat" if key[0].isupper() else "dog")
         assert type(sample["image"]) is Image and sample["image"].shape[0] == 3
-        assert type(sample["mask"]) is Mask and sample["mask"].kind == "semantic" and sample["mask"].ignore_index is None
+        assert (
+            type(sample["mask"]) is Mask and sample["mask"].kind == "semantic" and sample["mask"].ignore_index is None
+        )
         assert set(sample["mask"].plain().unique().tolist()) == {1, 2, 3}
-    assert samples["yorkshire_terrier_3"]["label"].item() == 36 and samples["british_shorthair_2".title()]["label"].item() == 9
+    assert (
+        samples["yorkshire_terrier_3"]["label"].item() == 36
+        and samples["british_shorthair_2".title()]["label"].item() == 9
+    )
     assert samples["american_bulldog_10"]["boxes"].shape == (0, 4)
 
 
 def test_breeds_are_in_the_order_of_their_numbers():
-    assert len(oxford_iiit_pet.BREEDS) == 37 and sorted(oxford_iiit_pet.BREEDS, key=str.lower) == list(oxford_iiit_pet.BREEDS)
+    assert len(oxford_iiit_pet.BREEDS) == 37 and sorted(oxford_iiit_pet.BREEDS, key=str.lower) == list(
+        oxford_iiit_pet.BREEDS
+    )
     assert oxford_iiit_pet.SPECIES == ("cat", "dog")
 
 
@@ -209,7 +226,10 @@ def test_a_missing_trimap_is_named(mutable, tmp_path):
         vdata.load("oxford_iiit_pet", "trainval", root=tmp_path)
 
 
-@pytest.mark.parametrize("line", ["Abyssinian_1 38 1 1", "Abyssinian_1 0 1 1", "Abyssinian_1 1 3 1", "Abyssinian_1 1 1", "Abyssinian_1 one 1 1"])
+@pytest.mark.parametrize(
+    "line",
+    ["Abyssinian_1 38 1 1", "Abyssinian_1 0 1 1", "Abyssinian_1 1 3 1", "Abyssinian_1 1 1", "Abyssinian_1 one 1 1"],
+)
 def test_a_broken_list_is_named(mutable, tmp_path, line):
     (mutable / "annotations/trainval.txt").write_text(f"# comment\n\n{line}\n")
     with pytest.raises(DataError, match=r"line 3 of annotations/trainval\.txt"):
@@ -246,7 +266,10 @@ def test_a_broken_box_names_the_sample(mutable, tmp_path):
 
 
 def voc(*boxes, head=""):
-    objects = "".join(f"<object><name>cat</name><bndbox>{''.join(f'<{k}> {v} </{k}>' for k, v in b.items())}</bndbox></object>" for b in boxes)
+    objects = "".join(
+        f"<object><name>cat</name><bndbox>{''.join(f'<{k}> {v} </{k}>' for k, v in b.items())}</bndbox></object>"
+        for b in boxes
+    )
     return f"{head}<annotation><size><width>9</width></size>{objects}</annotation>".encode()
 
 

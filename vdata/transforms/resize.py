@@ -130,18 +130,26 @@ def resize_pixels(
     native = x.dtype in (torch.float32, torch.float64) or (
         x.dtype == torch.uint8 and _resizes_bytes(x.device, mode, new)
     )
-    how = {} if mode in _NEAREST else {"align_corners": False, "antialias": bool(antialias)}
-    out = interpolate(flat if native else flat.float(), size=new, mode=mode.value, **how)
+    out = _interpolated(flat if native else flat.float(), new, mode, bool(antialias) and mode not in _NEAREST)
     out = out if native else _cast(out, x.dtype)
     return out.reshape(*x.shape[:-2], *new)
+
+
+def _interpolated(x: Tensor, new: tuple[int, int], mode: InterpolationMode, antialias: bool) -> Tensor:
+    if mode in _NEAREST:
+        return interpolate(x, size=new, mode=mode.value)
+    if new[1] == 1 and antialias and x.is_floating_point():
+        # To a width of 1 torch's antialiased float kernel reads the first row alone (seen in 2.14): height first, then width.
+        x = x if x.shape[-1] > 1 else x.repeat(1, 1, 1, 2)
+        x = interpolate(x, size=(new[0], x.shape[-1]), mode=mode.value, align_corners=False, antialias=True)
+    return interpolate(x, size=new, mode=mode.value, align_corners=False, antialias=antialias)
 
 
 def _resizes_bytes(device: torch.device, mode: InterpolationMode, new: tuple[int, int]) -> bool:
     """Whether torch resizes uint8 itself: torchvision's choice, so that results are its own."""
     if mode in _NEAREST:
         return True
-    # To a width of 1 torch's own kernel raises or reads past its input (seen in 2.14, on AVX-512).
-    if device.type != "cpu" or new[1] == 1:
+    if device.type != "cpu" or new == (1, 1):  # to a single pixel torch's byte kernel raises (seen in 2.14)
         return False
     return mode is not BILINEAR or torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512", "SVE256")
 
