@@ -30,10 +30,11 @@ class FlowNet(nn.Module):
             nn.Conv2d(48, 48, 3, padding=1),
         )  # fmt: skip
         self.sharpness = nn.Parameter(torch.tensor(3.0))
-        self.refine = nn.Sequential(
-            *convolution(SIDE**2 + 2 + 48, 80), *convolution(80, 64, dilation=2), *convolution(64, 64, dilation=4),
-            *convolution(64, 64),
-        )  # fmt: skip
+        self.read = nn.Sequential(*convolution(SIDE**2 + 2 + 48, 64))
+        self.look_around = nn.Sequential(  # at half the size, so that a plain wall learns from its surroundings
+            *convolution(64, 64, stride=2), *convolution(64, 64, dilation=2), *convolution(64, 64, dilation=4)
+        )
+        self.decide = nn.Sequential(*convolution(64, 64))
         self.correct = nn.Conv2d(64, 2, 3, padding=1)
         self.blend = nn.Conv2d(64, 9 * STRIDE**2, 1)
         nn.init.zeros_(self.correct.weight)  # so that training begins with the best match
@@ -45,7 +46,9 @@ class FlowNet(nn.Module):
         first, second = self.features(frames).chunk(2)
         similar = correlation(first, second)
         match = best_match(similar * self.sharpness.exp())
-        hidden = self.refine(torch.cat([similar, match, first], 1))
+        near = self.read(torch.cat([similar, match, first], 1))
+        around = F.interpolate(self.look_around(near), near.shape[-2:], mode="bilinear")
+        hidden = self.decide(near + around)
         flow = upsampled(match + self.correct(hidden), self.blend(hidden))
         return flow[..., :height, :width]
 

@@ -25,7 +25,8 @@ def length(stage: plan.Stage) -> str:
         scans = any(isinstance(s, plan.Filter) and s.scan for s in plan.chain(stage))
         return "length not known" if stage.access != "dense" else "length known after its scan" if scans else "length known when it runs"
     batch = next((s for s in plan.line(stage) if isinstance(s, plan.Batch)), None)
-    what = "samples" if batch is None else f"batches of {batch.size}"
+    many = "" if count == 1 else "s" if batch is None else "es"
+    what = f"sample{many}" if batch is None else f"batch{many} of {batch.size}"
     return f"endless {what}" if count == math.inf else f"{int(count):,} {what}"
 
 
