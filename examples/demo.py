@@ -2,7 +2,7 @@
 
 Two sets that need no files but scikit-image's are packed into shards and streamed back, shuffled, augmented, batched.
 A small network trains on them, is interrupted in the middle of an epoch, and goes on with exactly the batches that
-it would have seen. What it has learnt is measured on data that it never saw, and drawn: demo/preview.png.
+it would have seen. What it has learnt is measured on motions that it never saw, and drawn: demo/preview.png.
 
     python examples/demo.py [--steps 300] [--out demo] [--quick]
 """
@@ -25,9 +25,10 @@ import vdata
 from vdata import transforms as T
 from vdata import viz
 from vdata.metrics import endpoint_error
+from vdata.progress import progress
 from vdata.tensors import Flow, Image
 
-MOTORCYCLE = (128, 190)  # about a quarter of 500 x 741: its disparities, up to 60 pixels, shrink to 15
+SIZE = PHOTOS["size"]  # the motorcycle shrinks to it, about a quarter, and its disparities from 60 pixels to 15
 FLOATS = T.ToDtype(torch.float32, scale=True)
 seconds: dict[str, float] = {}
 
@@ -41,15 +42,15 @@ def phase(title: str) -> Iterator[None]:
 
 
 def left_half(sample: dict[str, Any]) -> dict[str, Any]:
-    return _cropped(sample, 0, MOTORCYCLE[1] // 2)
+    return _half(sample, left=0)
 
 
 def right_half(sample: dict[str, Any]) -> dict[str, Any]:
-    return _cropped(sample, MOTORCYCLE[1] // 2, MOTORCYCLE[1] - MOTORCYCLE[1] // 2)
+    return _half(sample, left=SIZE[1] // 2)
 
 
-def _cropped(sample: dict[str, Any], left: int, width: int) -> dict[str, Any]:
-    return {**sample, **{n: T.functional.crop(sample[n], 0, left, MOTORCYCLE[0], width) for n in FRAMES}}
+def _half(sample: dict[str, Any], left: int) -> dict[str, Any]:
+    return {**sample, **{n: T.functional.crop(sample[n], 0, left, SIZE[0], SIZE[1] // 2) for n in FRAMES}}
 
 
 def look() -> None:
@@ -63,7 +64,7 @@ def look() -> None:
 
 def pack(out: Path, length: int) -> None:
     photos = vdata.load("moving_photos", length=length, **PHOTOS).select(*FRAMES)
-    motorcycle = vdata.load("motorcycle").decode().apply(T.Resize(MOTORCYCLE)).map(left_half)
+    motorcycle = vdata.load("motorcycle").decode().apply(T.Resize(SIZE)).map(left_half)
     for name, pipe in {"photos": photos, "motorcycle": motorcycle}.items():
         packed = pipe.pack(str(out / name), samples_per_shard=64, overwrite=True)
         shards = sorted((out / name).glob("*.tar"))
@@ -77,11 +78,17 @@ def shards(out: Path) -> vdata.DataPipe:
 
 
 def stream(out: Path) -> None:
+    """One epoch, for the sake of looking at it."""
     pipe = training_pipe(shards(out))
     print("   " + str(pipe).replace("\n", "\n   "))
-    with pipe.loader() as loader:
-        batch = next(iter(loader))
-    print(f"   first batch: image1 {tuple(batch['image1'].shape)}, flow {tuple(batch['flow'].shape)}, {batch['flow'].valid.plain().float().mean():.1%} of it known")
+    start, known, frames = time.perf_counter(), 0.0, 0
+    with pipe.loader() as loader, progress("stream", len(loader), unit="batches") as bar:
+        for batch in loader:
+            known += float(batch["flow"].valid.plain().float().mean()) / len(loader)
+            frames += 2 * batch.size
+            bar.update(1)
+    print(f"   a batch: image1 and image2 {list(batch['image1'].shape)}, flow {list(batch['flow'].shape)}")
+    print(f"   an epoch: {frames / (time.perf_counter() - start):.0f} frames a second; the flow is known at {known:.1%} of the pixels")
 
 
 def same(a: vdata.Batch, b: vdata.Batch) -> bool:
@@ -91,33 +98,37 @@ def same(a: vdata.Batch, b: vdata.Batch) -> bool:
 
 
 def unseen(length: int) -> dict[str, list[dict[str, Any]]]:
-    """Samples that are never trained on: other motions of the photographs, and the other half of the motorcycle."""
+    """Motions that are never trained on: others of the same photographs, and the disparities of the other half.
+
+    The motorcycle's left picture is one of those photographs: what it shows has been seen, how it moves has not.
+    """
     photos = vdata.load("moving_photos", split="val", length=length, **PHOTOS).select(*FRAMES)
-    motorcycle = vdata.load("motorcycle").apply(T.Resize(MOTORCYCLE))
+    motorcycle = vdata.load("motorcycle").apply(T.Resize(SIZE))
     return {
         "moving photographs": list(photos.apply(FLOATS)),
         "motorcycle, right half": list(motorcycle.map(right_half).apply(FLOATS)),
     }
 
 
-def preview(model: torch.nn.Module, samples: list[dict[str, Any]]) -> Image:
-    """A line a sample: frames, true and predicted flow, the second frame warped by the prediction, the error."""
+def preview(model: torch.nn.Module, samples: dict[str, dict[str, Any]]) -> Image:
+    """A line a sample: frames, the second moved back by the prediction, the error; the true and the predicted flow."""
     lines = []
-    for sample in samples:
+    for name, sample in samples.items():
         first, second, truth = (sample[n] for n in FRAMES)
         with torch.no_grad():
-            flow = model(first[None], second[None])[0]
+            flow = Flow(model(first[None], second[None])[0])
         error, still = endpoint_error(flow, truth), endpoint_error(torch.zeros_like(flow), truth)
+        pictures = dict(viz.render({"image1": first, "image2": second, "flow": flow}))
         lines.append({
-            "__key__": f"{sample['__key__']}: mean end-point error {error:.2f} px, without motion {still:.2f} px",
+            "__key__": f"{name}: mean end-point error {error:.2f} px; of no motion {still:.2f} px",
             "first frame": first,
             "second frame": second,
+            "second frame, moved back by the predicted flow": pictures["image2 warped"],
+            "end-point error: white 0, red 4 px and more": heat(endpoint_error(flow, truth, reduction="none") / 4),
             "true flow": truth,
-            "predicted flow": Flow(flow),
-            "second frame, moved back by the prediction": viz.warp(second, flow),
-            "error: white 0, red 4 px or more": heat(endpoint_error(flow, truth, reduction="none") / 4),
+            "predicted flow": flow,
         })  # fmt: skip
-    return viz.sheet(lines, height=2 * MOTORCYCLE[0])
+    return viz.sheet(lines, height=2 * SIZE[0])
 
 
 def heat(values: torch.Tensor) -> Image:
@@ -129,11 +140,11 @@ def heat(values: torch.Tensor) -> Image:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Pack, stream, train, interrupt, resume, and draw what was learnt.")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--out", type=Path, default=Path("demo"))
-    parser.add_argument("--quick", action="store_true", help="little data and 30 steps: to see that it runs")
+    parser.add_argument("--steps", type=int, default=300, help="of training, at least 2")
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="where shards, checkpoint and picture go")
+    parser.add_argument("--quick", action="store_true", help="little data and 24 steps: to see that it runs")
     args = parser.parse_args()
-    steps, length, held = (30, 48, 4) if args.quick else (args.steps, 240, 24)
+    steps, length, held = (24, 48, 4) if args.quick else (max(2, args.steps), 240, 24)
     args.out.mkdir(parents=True, exist_ok=True)
     checkpoint = args.out / "checkpoint.pt"
 
@@ -148,34 +159,37 @@ def main() -> None:
         tests = unseen(held)
         model, optimizer, loader = new_training(shards(args.out))
         before = {name: evaluate(model, samples) for name, samples in tests.items()}
+        wrong = steps // 2 if steps // 2 % len(loader) else steps // 2 + 1
         batches = endless(loader)
         for step in train(model, optimizer, batches, 0, steps):
-            if step == steps // 2:
+            if step == wrong:
                 break
-        save(checkpoint, model, optimizer, loader, step)
-        print(f"   stopped after step {step}, at {loader}: saved to {checkpoint}")
-        expected = list(islice(batches, 3))  # what would have come next
+        save(checkpoint, model, optimizer, loader, wrong)
+        print(f"   stopped after step {wrong}, {loader}: saved to {checkpoint}")
+        expected = list(islice(batches, 3))  # what this run would have trained on next
         loader.close()
 
     with phase("Start over from the checkpoint, and train on"):
         model, optimizer, loader = new_training(shards(args.out))
-        step = restore(checkpoint, model, optimizer, loader)
+        restore(checkpoint, model, optimizer, loader)
         resumed = list(islice(endless(loader), 3))
         if not all(map(same, expected, resumed)):
             sys.exit("demo: the resumed pipe does not give the batches that the interrupted one would have given")
-        print(f"   the next 3 batches are those of the run that was stopped: {sum(b.size for b in resumed)} keys and all pixels, bit for bit")
-        step = restore(checkpoint, model, optimizer, loader)
-        for step in train(model, optimizer, endless(loader), step, steps):
+        print(f"   the next {sum(b.size for b in resumed)} samples are those that the stopped run would have seen: same keys, same pixels, bit for bit")
+        done = restore(checkpoint, model, optimizer, loader)
+        for _ in train(model, optimizer, endless(loader), done, steps):
             pass
         loader.close()
 
-    with phase("Measure on what it never saw, and draw"):
-        print("   mean end-point error in px    no motion   untrained   trained")
+    with phase("Measure on motions that it never saw, and draw"):
         after = {name: evaluate(model, samples) for name, samples in tests.items()}
+        print("   mean end-point error in px   no motion   untrained   trained")
         for name, samples in tests.items():
-            print(f"   {name:<28}  {evaluate(no_motion, samples):9.2f}   {before[name]:9.2f}   {after[name]:7.2f}")
-        whole = list(vdata.load("motorcycle").apply(T.Resize(MOTORCYCLE), FLOATS))
-        viz.save(preview(model, [*whole, *tests["moving photographs"][:4]]), args.out / "preview.png")
+            print(f"   {name:<27}  {evaluate(no_motion, samples):9.2f}   {before[name]:9.2f}   {after[name]:7.2f}")
+        whole = vdata.load("motorcycle").apply(T.Resize(SIZE), FLOATS)[0]
+        shown = {"the motorcycle (its left half was trained on)": whole}
+        shown |= {f"moving photographs, {s['__key__']}": s for s in tests["moving photographs"][:4]}
+        viz.save(preview(model.cpu(), shown), args.out / "preview.png")
 
     print("\nSeconds: " + ", ".join(f"{n}. {s:.1f}" for n, s in enumerate(seconds.values(), 1)) + f"; {sum(seconds.values()):.0f} in all")
     print(f"The picture: {(args.out / 'preview.png').resolve()}")

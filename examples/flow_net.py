@@ -43,7 +43,7 @@ class FlowNet(nn.Module):
         height, width = image1.shape[-2:]
         frames = torch.cat([image1, image2]) * 2 - 1
         frames = F.pad(frames, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
-        first, second = self.features(frames).chunk(2)
+        first, second = F.instance_norm(self.features(frames)).chunk(2)
         similar = correlation(first, second)
         match = best_match(similar * self.sharpness.exp())
         near = self.read(torch.cat([similar, match, first], 1))

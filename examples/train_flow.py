@@ -23,7 +23,7 @@ from vdata.metrics import endpoint_error
 from vdata.progress import progress
 
 FRAMES = ("image1", "image2", "flow")
-PHOTOS = {"size": (128, 160), "max_motion": 16}  # options of the data set moving_photos
+PHOTOS = {"size": (128, 192), "max_motion": 16}  # options of the data set moving_photos
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -33,7 +33,7 @@ def training_pipe(data: vdata.DataPipe, batch_size: int = 8) -> vdata.DataPipe:
         data.select(*FRAMES)
         .shuffle(seed=0)
         .apply(
-            T.RandomResizedCrop((96, 128), scale=(0.4, 1.0)),
+            T.RandomResizedCrop((96, 128), scale=(0.6, 1.0)),
             T.RandomHorizontalFlip(),
             T.RandomVerticalFlip(),
             T.ColorJitter(0.3, 0.3, 0.3),
@@ -66,7 +66,7 @@ def train(
         bar.update(done)
         for step, batch in zip(range(done + 1, total + 1), batches):
             for group in optimizer.param_groups:
-                group["lr"] = 2e-3 * (1 - (step - 1) / total)
+                group["lr"] = 4e-3 * min(step / 20, 1 - (step - 1) / total)
             # Unknown pixels count neither in the error nor in its gradient.
             error = endpoint_error(model(batch["image1"], batch["image2"]), batch["flow"])
             optimizer.zero_grad()
@@ -76,7 +76,7 @@ def train(
             mean = f"{sum(recent) / len(recent):.2f} px"
             bar.set_postfix_str(f"end-point error {mean}")
             bar.update(1)
-            if step == 1 or step % 25 == 0:
+            if step % 25 == 0:
                 bar.write(f"   step {step:4} of {total}   end-point error {mean}")
             yield step
 
@@ -125,14 +125,14 @@ def main() -> None:
     data = vdata.load(args.url) if args.url else vdata.load("moving_photos", length=240, **PHOTOS).select(*FRAMES).cache()
     model, optimizer, loader = new_training(data)
     print(training_pipe(data))
-    step = restore(args.checkpoint, model, optimizer, loader) if args.checkpoint.exists() else 0
-    print(f"{'goes on after' if step else 'begins at'} step {step}: {loader}")
-    for step in train(model, optimizer, endless(loader), step, args.steps):
-        if step % args.every == 0 or step == args.steps:
+    done = restore(args.checkpoint, model, optimizer, loader) if args.checkpoint.exists() else 0
+    print(f"{done} of {args.steps} steps done, {loader}")
+    for step in train(model, optimizer, endless(loader), done, args.steps):
+        if step % args.every == 0 or step in (args.stop, args.steps):
             save(args.checkpoint, model, optimizer, loader, step)
+            print(f"   {args.checkpoint}: step {step}, {loader}")
         if step == args.stop:
             break
-    print(f"{args.checkpoint}: {step} steps, {loader}")
 
 
 if __name__ == "__main__":

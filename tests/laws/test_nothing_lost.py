@@ -150,7 +150,7 @@ def test_substitutes_are_the_same_on_every_rank_worker_and_after_a_resume(folder
 
 
 def test_a_substitute_is_augmented_as_the_sample_whose_place_it_takes(folder):
-    url, places = folder
+    url, _ = folder
     crop = T.RandomCrop(6)
     loader = skipping(url).apply(crop).loader(mode="inline")
     got = list(loader)
@@ -179,7 +179,7 @@ def test_two_epochs_name_each_broken_sample_twice(folder):
 
 
 def test_only_what_was_delivered_is_counted_as_substituted(folder):
-    url, places = folder
+    url, _ = folder
     loader = skipping(url).batch(2).loader(workers=4, prefetch=4)
     for _ in loader:
         break

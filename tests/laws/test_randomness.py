@@ -183,7 +183,7 @@ def test_the_same_child_in_two_pipes_of_one_plan_draws_twice():
 
 def test_children_take_the_seed_of_the_pipe_around_them_unless_they_have_their_own():
     child = pipe_of(4).apply(Stamp())
-    outer = lambda pipe: drawn(of_epoch(vdata.concat(pipe, pipe_of(1).apply(Stamp())).seed(3), 0))  # noqa: E731
+    outer = lambda pipe: drawn(of_epoch(vdata.concat(pipe, pipe_of(1).apply(Stamp())).seed(3), 0))
     assert outer(child) == outer(child.seed(3))
     assert outer(child)[:4] != outer(child.seed(0))[:4]
     assert outer(child)[4:] == outer(child.seed(0))[4:]

@@ -152,9 +152,12 @@ def test_all_ranks_have_one_state_after_each_common_step(world, uneven, drop_las
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_the_end_of_an_epoch_is_n_until_it_was_seen_and_then_the_next_epoch(world, drop_last, uneven):
     pipe = numbers(23).shuffle().batch(4, drop_last=drop_last)
+    most = len(pipe.loader(mode="inline", rank=0, world_size=world, uneven=uneven))
     for rank in range(world):
         loader = pipe.loader(mode="inline", rank=rank, world_size=world, uneven=uneven)
         items, steps = iter(loader), len(loader)
+        if steps < most:
+            continue  # "exact": others have a batch to come, and the state says so
         for _ in range(steps):
             next(items)
         last = loader.state_dict()
@@ -285,7 +288,7 @@ def test_another_decoder_warns():
 
 
 def test_a_state_of_the_seed_of_a_child_is_refused_elsewhere():
-    pair = lambda seed: vdata.concat(numbers(4).seed(seed), numbers(4))  # noqa: E731
+    pair = lambda seed: vdata.concat(numbers(4).seed(seed), numbers(4))
     with pytest.raises(StateError):
         pair(2).loader(mode="inline").load_state_dict(pair(1).state_dict())
 
