@@ -13,10 +13,11 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"errors", "key", "order", "progress"},
     {"field", "encoded", "tensors", "batch", "files", "shards"},
-    {"codecs", "transforms", "source", "plan", "folder", "sharded", "metrics"},
-    {"rewrite", "describe", "viz"},
+    {"codecs", "transforms", "source", "plan", "folder", "sharded", "metrics", "elsewhere"},
+    {"survey", "rewrite", "describe", "viz"},
     {"run"},
     {"pipe"},
+    {"start"},
     {"catalog", "pack"},
     {"interop", "__main__", "datasets"},
 ]
@@ -24,7 +25,7 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 # Within a floor, who may import whom; and the few lazy imports that point up.
 SIDEWAYS = {
     ("key", "errors"), ("order", "key"), ("encoded", "field"), ("batch", "tensors"), ("shards", "field"), ("files", "shards"),
-    ("plan", "source"), ("folder", "source"), ("sharded", "source"), ("pack", "pipe"), ("catalog", "pipe"), ("describe", "rewrite"),
+    ("plan", "source"), ("folder", "source"), ("sharded", "source"), ("rewrite", "survey"), ("describe", "survey"),
     ("__main__", "datasets"),
 }  # fmt: skip
 UPWARD = {("pipe", "pack")}

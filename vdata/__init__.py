@@ -19,12 +19,12 @@ _HOME = {
     "info": "vdata.catalog",
     "list_datasets": "vdata.catalog",
     "Card": "vdata.catalog",
-    "open": "vdata.pipe",
-    "from_folder": "vdata.pipe",
-    "from_iterable": "vdata.pipe",
-    "from_torch": "vdata.pipe",
-    "concat": "vdata.pipe",
-    "zip": "vdata.pipe",
+    "open": "vdata.start",
+    "from_folder": "vdata.start",
+    "from_iterable": "vdata.start",
+    "from_torch": "vdata.start",
+    "concat": "vdata.start",
+    "zip": "vdata.start",
     "DataPipe": "vdata.pipe",
     "register_verb": "vdata.pipe",
     "Loader": "vdata.run.loader",
@@ -54,5 +54,6 @@ if TYPE_CHECKING:
     from vdata.batch import Batch, Ragged
     from vdata.catalog import Card, info, list_datasets, load
     from vdata.key import Key
-    from vdata.pipe import DataPipe, concat, from_folder, from_iterable, from_torch, open, register_verb, zip
+    from vdata.pipe import DataPipe, register_verb
     from vdata.run.loader import Loader
+    from vdata.start import concat, from_folder, from_iterable, from_torch, open, zip

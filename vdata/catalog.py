@@ -25,7 +25,8 @@ from typing import Any
 from vdata.errors import PlanError, UnknownDatasetError
 from vdata.field import Field
 from vdata.files import Files, Tars, Tree, Zips
-from vdata.pipe import DataPipe, from_folder, open, read
+from vdata.pipe import DataPipe
+from vdata.start import from_folder, open, read
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from vdata import plan
+from vdata import plan, survey
 
 _VERB, _NOTES, _WIDTH = 14, 46, 118
 
@@ -33,20 +33,20 @@ def length(stage: plan.Stage) -> str:
 def guarantees(stage: plan.Stage) -> list[str]:
     """The short names of what holds."""
     held = []
-    if not plan.not_elastic(stage):
+    if not survey.not_elastic(stage):
         held.append("elastic")
     buffered = any(isinstance(s, plan.Shuffle) and s.buffer_size for s in plan.chain(stage))
     held.append("resume replays the epoch" if buffered else "exact resume" if held else "exact resume at the same world size")
     if stage.length is not None and stage.length != math.inf:
         held.append("len")
-    held.append(f"seed {plan.seed_of(stage)}")
+    held.append(f"seed {survey.seed_of(stage)}")
     return held
 
 
 def reasons(stage: plan.Stage) -> list[str]:
     """One line for each guarantee that does not hold."""
     out = []
-    why = plan.not_elastic(stage)
+    why = survey.not_elastic(stage)
     if why:
         out.append(f"not elastic: {why}")
     if stage.access == "stream" and stage.length is None:

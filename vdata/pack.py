@@ -12,7 +12,7 @@ from vdata import codecs
 from vdata.encoded import Encoded
 from vdata.errors import PlanError
 from vdata.field import Field
-from vdata.pipe import DataPipe, open
+from vdata.pipe import DataPipe
 from vdata.plan import Read, chain
 from vdata.progress import progress
 from vdata.run.make import Ledger
@@ -20,6 +20,7 @@ from vdata.run.ring import Inline
 from vdata.run.walk import Walk
 from vdata.sharded import Sharded
 from vdata.shards.write import ShardWriter
+from vdata.start import open
 
 _AHEAD = 64
 

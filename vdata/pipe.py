@@ -9,13 +9,14 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from torch.utils.data import IterableDataset, get_worker_info
 
-from vdata import plan
+from vdata import plan, survey
 from vdata.describe import describe
+from vdata.elsewhere import ADVICE
 from vdata.errors import NoIndexError, PlanError
 from vdata.plan import Stage
 from vdata.rewrite import optimise
@@ -24,7 +25,6 @@ from vdata.run.loader import Loader
 from vdata.run.make import Ledger
 from vdata.run.ring import Inline
 from vdata.run.walk import State, Walk, scan
-from vdata.source import Iterated, MapStyle, Source, Stream
 from vdata.transforms import Compose, Transform
 
 
@@ -254,7 +254,7 @@ class DataPipe(IterableDataset):
         """Item `index` of epoch 0 (a sample, or a batch), by random access."""
         local = optimise(self._plan, scan)
         if local.access != "dense":
-            raise NoIndexError(f"pipe[i] needs an index: {plan.not_elastic(self._plan) or 'this pipe is a stream'}")
+            raise NoIndexError(f"pipe[i] needs an index: {survey.not_elastic(self._plan) or 'this pipe is a stream'}")
         count = local.length
         assert count is not None
         if not isinstance(index, int):
@@ -346,7 +346,9 @@ class DataPipe(IterableDataset):
         return tuple(f"{s.name}({s.arguments()})" + (s.source.digest if isinstance(s, plan.Read) else "") for s in plan.chain(self._plan))
 
     def __add__(self, other: Any) -> DataPipe:  # type: ignore[override]
-        return concat(self, other)
+        if not isinstance(other, DataPipe):
+            raise PlanError(f"a pipe is added to a pipe, got {type(other).__name__}")
+        return DataPipe(plan.Concat((self._plan, other._plan)))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_plan": self._plan, "_epoch": self._epoch, "_state": self._state, "_loaded": self._loaded}
@@ -354,40 +356,14 @@ class DataPipe(IterableDataset):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        if name in _ELSEWHERE:
-            raise AttributeError(f".{name}: {_ELSEWHERE[name]}")
+        if name in ADVICE:
+            raise AttributeError(f".{name}: {ADVICE[name]}")
         verbs = [n for n in dir(type(self)) if not n.startswith("_")]
         near = difflib.get_close_matches(name, verbs, 1)
         raise AttributeError(f"a DataPipe has no .{name}" + (f": did you mean .{near[0]}?" if near else f"; it has {', '.join(verbs)}"))
 
 
-# -- names from elsewhere ----------------------------------------------------------------------------------------------------
-
-# What the torch DataPipes and webdataset call it, and what to write here.
-_ELSEWHERE = {
-    "prefetch": "prefetching is how, not what: .loader(prefetch=n)",
-    "pin_memory": "pinning is how, not what: .loader(pin_memory=True)",
-    "to": "moving is how, not what: .loader(device=...), or batch.to(device)",
-    "fork": "a pipe is a value: use it twice",
-    "demux": "write one .filter(fn) for each branch",
-    "mux": "write vdata.concat(a, b), or vdata.zip(a, b)",
-    "groupby": "write .flat_map(fn) over a batch",
-    "read_from_stream": "write vdata.open(url)",
-    "open_files": "write vdata.open(url) or vdata.from_folder(path)",
-    "routed_decode": "decoding happens by itself; .decode(mode=...) sets its options",
-    "resampled": "write .shuffle(seed=0).repeat()",
-    "with_epoch": "write .repeat().take(n)",
-    "with_length": "a length is never declared: len(pipe) is the true one",
-    "with_format": "samples are tensors already",
-    "map_dict": "write .map(fn) with a function of the sample",
-    "map_tuple": "write .map(fn) before .to_tuple(...)",
-    "compose": "write .pipe(fn)",
-    "split_by_node": "ranks are dealt by .loader(); in a foreign loader write .shard(world_size, rank)",
-    "split_by_worker": "workers are dealt by themselves",
-    "with_options": "how to run is said in .loader(...)",
-    "interleave": "write vdata.concat(a, b).shuffle()",
-    "mix": "write vdata.concat(a, b).shuffle(): mixing by weights comes with the streaming release",
-}
+# -- names from elsewhere that work, and one's own -----------------------------------------------------------------------
 
 
 def _same(self: DataPipe) -> DataPipe:
@@ -429,90 +405,6 @@ for _verb, _fn in {"sharding_filter": _same, "batched": _batched, "unbatched": D
     setattr(DataPipe, _verb, _fn)
 
 
-# -- where pipes come from -----------------------------------------------------------------------------------------------------
-
-
-def read(source: Source | Stream) -> DataPipe:
-    """The pipe over a `Source` or `Stream` of one's own."""
-    return DataPipe(plan.Read(source))
-
-
-def from_iterable(iterable: Iterable[Any] | Callable[[], Iterable[Any]], name: str = "") -> DataPipe:
-    """Samples (dicts; anything else becomes {"value": it}) of an iterable: a stream, without an index.
-
-    An iterator can be read once; a function that returns a fresh one can be read every epoch.
-
-    >>> list(vdata.from_iterable([{"x": 1}]))
-    [{'__key__': '00000000', 'x': 1}]
-    """
-    return read(Iterated(iterable, name))
-
-
-def from_torch(dataset: Any, keys: Sequence[str] | None = None) -> DataPipe:
-    """A torch map-style dataset (anything with `len` and `[i]`). (image, target) becomes image and label.
-
-    `keys` names the parts of other tuples.
-
-    >>> vdata.from_torch([(1.0, 2)])[0]
-    {'__key__': '00000000', 'image': 1.0, 'label': 2}
-    """
-    return read(MapStyle(dataset, keys))
-
-
-def from_folder(path: str, *, labels: bool = True) -> DataPipe:
-    """Pictures of a folder; with `labels`, its sub-folders are the classes, in sorted order (as ImageFolder).
-
-    Samples have `image`, `label` and `__key__` (the path without its suffix). EXIF orientation is applied.
-
-    >>> from_folder("/nowhere")
-    Traceback (most recent call last):
-    ...
-    vdata.errors.UnknownDatasetError: there is no folder '/nowhere'
-    """
-    from vdata.folder import Folder
-
-    return read(Folder(path, labels=labels))
-
-
-def open(url: str | Sequence[str], **options: Any) -> DataPipe:
-    """Shards: a folder that vdata packed, or webdataset tars of anybody's ("data/{000..146}.tar", a list, a folder).
-
-    Samples of foreign tars have their extensions as fields ("jpg", "cls", "seg.png"), decoded by suffix.
-
-    orient     whether the EXIF orientation of foreign pictures is applied (default True)
-    """
-    from vdata.sharded import Sharded
-
-    return read(Sharded.open(url, **options))
-
-
-def concat(*pipes: DataPipe) -> DataPipe:
-    """One pipe after the other.
-
-    >>> len(vdata.concat(vdata.from_torch([{"x": 1}]), vdata.from_torch([{"x": 2}])))
-    2
-    """
-    return DataPipe(plan.Concat(_plans("concat", pipes)))
-
-
-def zip(*pipes: DataPipe) -> DataPipe:
-    """Samples side by side, as one dict with the fields of all. Lengths must be equal.
-
-    >>> vdata.zip(vdata.from_torch([{"x": 1}]), vdata.from_torch([{"y": 2}]))[0]
-    {'__key__': '00000000', 'x': 1, 'y': 2}
-    """
-    return DataPipe(plan.Zip(_plans("zip", pipes)))
-
-
-def _plans(verb: str, pipes: Sequence[Any]) -> tuple[Stage, ...]:
-    if len(pipes) == 1 and isinstance(pipes[0], (list, tuple)):
-        pipes = pipes[0]
-    odd = [type(p).__name__ for p in pipes if not isinstance(p, DataPipe)]
-    if odd or not pipes:
-        raise PlanError(f"{verb} takes DataPipes, got {', '.join(odd) or 'none'}")
-    return tuple(p.plan for p in pipes)
-
-
 def _function(verb: str, fn: Any) -> Any:
     if not callable(fn):
         raise PlanError(f"{verb} takes a function, got {type(fn).__name__}")
@@ -525,6 +417,3 @@ def _count(verb: str, n: Any) -> int:
     if not isinstance(n, int) or n < 0:
         raise PlanError(f"{verb} takes a number of samples, at least 0, got {n!r}")
     return n
-
-
-Verbs = Mapping[str, str]

@@ -21,7 +21,7 @@ import numpy as np
 from vdata.errors import PlanError
 from vdata.field import Field
 from vdata.order import Order
-from vdata.source import Source, Stream, digest_of, qualified_name
+from vdata.source import Source, Stream, qualified_name
 
 Fields = Mapping[str, Field] | None  # None: only a function knows
 Length = int | float | None  # math.inf: endless; None: not known
@@ -612,7 +612,7 @@ class Unbatch(Stage):
         return "unbatch makes samples of batches whose sizes are not known"
 
 
-# -- questions about a whole plan ------------------------------------------------------------------------------------------
+# -- walking -------------------------------------------------------------------------------------------------------------
 
 
 def chain(stage: Stage) -> Iterator[Stage]:
@@ -629,83 +629,8 @@ def children(stage: Stage) -> tuple[Stage, ...]:
     return (stage.source,) if isinstance(stage.source, Stage) else ()
 
 
-def rebuild(stage: Stage, new: Mapping[int, Stage]) -> Stage:
-    """The stage over other children, given by the old ones' id."""
-    if isinstance(stage, Several):
-        return replace(stage, sources=tuple(new[id(s)] for s in stage.sources))
-    return replace(stage, source=new[id(stage.source)]) if isinstance(stage.source, Stage) else stage
-
-
-def transform(stage: Stage, change: Callable[[Stage], Stage]) -> Stage:
-    """The plan with `change` done to every stage, from the source up."""
-    kids = children(stage)
-    return change(rebuild(stage, {id(k): transform(k, change) for k in kids}) if kids else stage)
-
-
-def bind(stage: Stage, prefix: str = "", seed: int = 0) -> Stage:
-    """Write into every Apply its path in the plan as written, and its pipe's seed.
-
-    A path is the verb and how many equal verbs stand beneath it in its pipe ("apply#0"); the pipes of a concat or
-    zip have theirs in front ("zip[1]/apply#0"). One seed a pipe: the last `.seed` in it; a pipe without one has its
-    parent's.
-    """
-    own = _seed(stage)
-    seed = seed if own is None else own
-    if isinstance(stage, Several):
-        return replace(stage, sources=tuple(bind(s, f"{prefix}{stage.name}[{i}]/", seed) for i, s in enumerate(stage.sources)))
-    if not isinstance(stage.source, Stage):
-        return stage
-    below = bind(stage.source, prefix, seed)
-    if not isinstance(stage, Apply):
-        return replace(stage, source=below)
-    ordinal = sum(s.name == stage.name for s in line(stage.source))
-    return replace(stage, source=below, path=f"{prefix}{stage.name}#{ordinal}", seed=seed)
-
-
 def line(stage: Stage) -> Iterator[Stage]:
     """The stages of one pipe from the top down, not entering the pipes of a `Several`."""
     while isinstance(stage, Stage):
         yield stage
         stage = stage.source
-
-
-def _seed(stage: Stage) -> int | None:
-    return next((s.seed for s in line(stage) if isinstance(s, Seed)), None)
-
-
-def seed_of(stage: Stage) -> int:
-    """The seed of a pipe's transforms."""
-    own = _seed(stage)
-    return 0 if own is None else own
-
-
-def steps(stage: Stage) -> list[str]:
-    """One line for every stage that decides which samples come in which order: what the digest is made of."""
-    return [f"{s.name}({s.arguments()})" + (f" {s.source.digest}" if isinstance(s, Read) else "") for s in chain(stage) if s.orders]
-
-
-def digest(stage: Stage) -> str:
-    """16 hex digits: equal for plans that deliver the same samples in the same order."""
-    return digest_of(*steps(stage))
-
-
-def first_batch(stage: Stage) -> Stage | None:
-    """The lowest batch stage of a pipe."""
-    found = [s for s in line(stage) if isinstance(s, Batch)]
-    return found[-1] if found else None
-
-
-def not_elastic(stage: Stage) -> str:
-    """Why the plan is not elastic (another number of ranks would see another sequence), or ""."""
-    for s in chain(stage):
-        if why := s.loses_order():
-            return why
-    batch = first_batch(stage)
-    for s in line(stage):
-        if batch is not None and s is not batch and not s.each:
-            return f"{s.name} stands after batch: what it does depends on the rank's own batches"
-        if s is batch or (batch is None and not s.each):
-            break
-    if any(isinstance(s, Several) and any(isinstance(b, Batch) for b in chain(s)) for s in chain(stage)):
-        return "a pipe inside a concat or zip is batched already"
-    return ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -30,12 +29,10 @@ from vdata.plan import (
     Skip,
     Stage,
     Take,
-    bind,
     chain,
     children,
-    rebuild,
-    transform,
-)
+)  # fmt: skip
+from vdata.survey import bind, rebuild, transform
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +132,3 @@ def fuse_decode_crop(stage: Stage) -> Stage:
         return stage
     decode = stage.source
     return DecodeApply(decode.source, stage.transform, stage.path, stage.seed, replace(decode))
-
-
-def shown(before: Stage, after: Stage) -> list[Any]:
-    """The stages of both plans, for `explain`."""
-    return [list(chain(before)), list(chain(after))]

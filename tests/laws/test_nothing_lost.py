@@ -20,7 +20,7 @@ import vdata
 from vdata import transforms as T
 from vdata.encoded import Encoded
 from vdata.errors import ChecksumError, DataError, DecodeError
-from vdata.pipe import read
+from vdata.start import read
 from vdata.shards.manifest import Manifest
 from vdata.source import Computed
 
@@ -310,7 +310,7 @@ def slow(index):
         time.sleep(60)
     return sample_of(index)
 
-vdata.pipe.read(vdata.source.Computed("slow", 120, slow)).pack({url!r}, samples_per_shard=7, quiet=True)
+vdata.start.read(vdata.source.Computed("slow", 120, slow)).pack({url!r}, samples_per_shard=7, quiet=True)
 """
 
 
@@ -318,7 +318,7 @@ vdata.pipe.read(vdata.source.Computed("slow", 120, slow)).pack({url!r}, samples_
 def test_a_pack_that_was_ended_leaves_no_data_set(tmp_path, sign):
     url = os.fspath(tmp_path / "set")
     process = subprocess.Popen(
-        [sys.executable, "-c", "import vdata.pipe, vdata.source\n" + PACK.format(root=ROOT, url=url)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        [sys.executable, "-c", "import vdata.start, vdata.source\n" + PACK.format(root=ROOT, url=url)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.3)

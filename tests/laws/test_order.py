@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import vdata
 from vdata.errors import PlanError
 from vdata.order import Bijection, Order, lanes_of, substitutes
-from vdata.pipe import read
+from vdata.start import read
 from vdata.source import Computed, Source
 
 

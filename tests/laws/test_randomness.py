@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import vdata
 from vdata import transforms as T
 from vdata.key import Key
-from vdata.pipe import read
+from vdata.start import read
 from vdata.source import Computed
 from vdata.tensors import BoundingBoxes, Image, Mask
 

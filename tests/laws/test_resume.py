@@ -22,7 +22,7 @@ import vdata
 from vdata import transforms as T
 from vdata.errors import StateError
 from vdata.interop.torchdata import to_node
-from vdata.pipe import read
+from vdata.start import read
 from vdata.source import Computed
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -17,7 +17,7 @@ from vdata import transforms as T
 from vdata.batch import Ragged
 from vdata.encoded import Encoded
 from vdata.errors import PlanError
-from vdata.pipe import read
+from vdata.start import read
 from vdata.plan import Apply, Decode, Pick, chain
 from vdata.rewrite import DecodeApply, optimise
 from vdata.run.make import Ledger, compile

@@ -23,7 +23,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 import vdata
 from vdata.errors import DecodeError, NoIndexError, PlanError
 from vdata.interop.torchdata import from_node, to_node
-from vdata.pipe import read
+from vdata.start import read
 from vdata.source import Computed
 from vdata.tensors import Image, Label
 

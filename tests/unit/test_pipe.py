@@ -15,7 +15,7 @@ import vdata
 from vdata import transforms as T
 from vdata.errors import NoIndexError, PlanError, UnknownDatasetError
 from vdata.field import Field
-from vdata.pipe import read
+from vdata.start import read
 from vdata.source import Computed
 from vdata.tensors import Image
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from torchdata.nodes import BaseNode, Loader
 
-from vdata.pipe import DataPipe, from_iterable
+from vdata.pipe import DataPipe
 from vdata.run.make import Ledger
 from vdata.run.ring import Inline
 from vdata.run.walk import Walk
+from vdata.start import from_iterable
 
 
 class PipeNode(BaseNode[Any]):

@@ -8,10 +8,11 @@ from typing import Any
 from torch.utils.data import IterableDataset
 
 from vdata import codecs
-from vdata.pipe import DataPipe, from_iterable
+from vdata.pipe import DataPipe
 from vdata.run.make import Ledger
 from vdata.run.ring import Inline
 from vdata.run.walk import Walk
+from vdata.start import from_iterable
 
 
 class _Samples(IterableDataset):

@@ -21,7 +21,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from vdata.errors import PlanError, StageTimeoutError
 from vdata.plan import Stage, chain
-from vdata.run.make import Item, Ledger, Node, compile
+from vdata.run.each import Item
+from vdata.run.make import Ledger, Node, compile
 
 CHUNK = 16  # samples a hand-off, where an item is a sample
 

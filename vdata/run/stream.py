@@ -16,7 +16,8 @@ from vdata.batch import Batch
 from vdata.errors import DataError, PlanError
 from vdata.key import Key
 from vdata.rewrite import DecodeApply
-from vdata.run.make import Item, each, gathered, merge, noted
+from vdata.run.each import Item, each, noted
+from vdata.run.make import gathered, merge
 from vdata.run.ring import Feed, Inline, Step
 from vdata.source import Stream
 

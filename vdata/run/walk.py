@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vdata import codecs, plan
+from vdata import codecs, plan, survey
 from vdata.batch import Batch
 from vdata.errors import NoIndexError, PlanError, StateError
 from vdata.rewrite import optimise
@@ -37,9 +37,9 @@ class Walk:
         self.written = written
         self.rank, self.world, self.uneven = rank, world, uneven
         self.worker, self.workers, self.decode = worker, workers, decode
-        self.elastic = not plan.not_elastic(written) and workers == 1
-        self.seed = plan.seed_of(written)
-        self.digest = plan.digest(written)
+        self.elastic = not survey.not_elastic(written) and workers == 1
+        self.seed = survey.seed_of(written)
+        self.digest = survey.digest(written)
         self.local = lru_cache(maxsize=2)(self._local)
 
     # -- the plan of this rank ------------------------------------------------------------------------------------------
@@ -56,14 +56,14 @@ class Walk:
         """How many items this rank gets in an epoch; NoIndexError where that is not known."""
         local = self.local(0)
         if local.length is None:
-            why = plan.not_elastic(self.written) or "its length is not known"
+            why = survey.not_elastic(self.written) or "its length is not known"
             raise NoIndexError(f"this pipe has no length: {why}")
         return local.length
 
     @property
     def total(self) -> int | float:
         """How many samples an epoch has before ranks and batches, for an elastic plan."""
-        batch = plan.first_batch(self.written)
+        batch = survey.first_batch(self.written)
         stage = optimise(self.written if batch is None else batch.source, scan, decode=False)
         return math.inf if stage.length is None else stage.length
 
@@ -71,7 +71,7 @@ class Walk:
 
     def start(self, epoch: int = 0) -> State:
         """The state at the beginning of an epoch."""
-        state: State = {"version": VERSION, "digest": self.digest, "steps": plan.steps(self.written), "seed": self.seed, "epoch": epoch, "position": 0, "decoder": codecs.names()}
+        state: State = {"version": VERSION, "digest": self.digest, "steps": survey.steps(self.written), "seed": self.seed, "epoch": epoch, "position": 0, "decoder": codecs.names()}
         if not self.elastic:
             state |= {"cursor": None, "share": [self.rank, self.world, self.worker, self.workers], "batches": self._batches()}
         return state
@@ -86,7 +86,7 @@ class Walk:
         if state.get("version") != VERSION:
             raise StateError(f"the state has version {state.get('version')}, this vdata reads version {VERSION}")
         if state["digest"] != self.digest:
-            raise StateError(f"the state belongs to another pipe: {_difference(state.get('steps', []), plan.steps(self.written))}")
+            raise StateError(f"the state belongs to another pipe: {_difference(state.get('steps', []), survey.steps(self.written))}")
         if state["seed"] != self.seed:
             raise StateError(f"the state was saved with seed {state['seed']}, this pipe has seed {self.seed}: write .seed({state['seed']})")
         if ("cursor" in state) == self.elastic:
@@ -94,7 +94,7 @@ class Walk:
         if not self.elastic:
             here = [self.rank, self.world, self.worker, self.workers]
             if list(state["share"]) != here or list(state["batches"]) != self._batches():
-                why = plan.not_elastic(self.written) or "it was saved inside a loader's worker"
+                why = survey.not_elastic(self.written) or "it was saved inside a loader's worker"
                 raise StateError(
                     f"the state is of [rank, world, worker, workers] {state['share']} with {state['batches']}, here are {here} with {self._batches()}; "
                     f"this pipe resumes only where it was saved, because {why}"
@@ -110,7 +110,7 @@ class Walk:
         start, epoch = state["position"], state["epoch"]
         total = self.total
         local = self.local(start)
-        batch = plan.first_batch(self.written)
+        batch = survey.first_batch(self.written)
         step = self.world * (batch.size if batch is not None else 1)  # type: ignore[attr-defined]
         items = local.length if local.length is not None else math.inf
         for number, item in engine.run(local, epoch, 0):
@@ -137,9 +137,9 @@ def deal(stage: plan.Stage, rank: int, world: int, uneven: str, start: int) -> p
         if uneven != "pad" and stage.length is not None and 0 < stage.length < world:
             raise PlanError(f"{stage.length} samples are not enough for {world} ranks: use fewer ranks, .repeat(), or uneven='pad'")
         return plan.Deal(stage, rank, world, uneven, start)
-    if isinstance(stage, plan.Batch) and plan.first_batch(stage) is stage:
+    if isinstance(stage, plan.Batch) and survey.first_batch(stage) is stage:
         return replace(stage, source=deal(stage.source, rank, world, uneven, start))
-    return plan.rebuild(stage, {id(c): deal(c, rank, world, uneven, start) for c in plan.children(stage)})
+    return survey.rebuild(stage, {id(c): deal(c, rank, world, uneven, start) for c in plan.children(stage)})
 
 
 _scanned: dict[str, np.ndarray] = {}
@@ -147,7 +147,7 @@ _scanned: dict[str, np.ndarray] = {}
 
 def scan(stage: plan.Filter) -> np.ndarray:
     """The positions that a scanning filter keeps: one pass, remembered for as long as the process lives."""
-    name = plan.digest(stage)
+    name = survey.digest(stage)
     if name not in _scanned:
         assert stage.fn is not None
         node = compile(optimise(stage.source, scan), Ledger())

@@ -1,0 +1,152 @@
+"""What a one-to-one stage does to one item: the same under an index and over a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vdata import codecs, plan
+from vdata.batch import At, Batch
+from vdata.encoded import Encoded
+from vdata.errors import DataError, PlanError
+from vdata.key import Key
+from vdata.rewrite import DecodeApply
+from vdata.run.window import decode_and_apply
+from vdata.tensors import Flow, TypedTensor
+
+
+class Item(NamedTuple):
+    """A sample (or a batch, or what a function made of one) and its place: what its random draws are keyed by."""
+
+    at: At
+    value: Any
+
+
+def each(stage: plan.Stage) -> Callable[[Item, int], Item] | None:
+    """What a one-to-one stage does to an item at a position; None for other stages."""
+    match stage:
+        case plan.Map(_, fn):
+            return lambda item, p: Item(item.at, _mapped(stage, fn, item))
+        case DecodeApply():
+            return lambda item, p: Item(item.at, windowed(stage, item))
+        case plan.Apply():
+            return lambda item, p: Item(item.at, applied(stage, item))
+        case plan.Decode():
+            return lambda item, p: Item(item.at, decoded(item.value, stage.mode))
+        case plan.Select(_, keys):
+            return lambda item, p: Item(item.at, _selected(item.value, keys))
+        case plan.Rename(_, names):
+            return lambda item, p: Item(item.at, renamed(item.value, dict(names)))
+        case plan.ToTuple(_, keys):
+            return lambda item, p: Item(item.at, tuple(_field(item.value, k) for k in keys))
+        case plan.Enumerate(_, start):
+            return lambda item, p: Item(item.at, (start + p, item.value))
+        case plan.Seed():
+            return lambda item, p: item
+    return None
+
+
+@contextmanager
+def noted(stage: plan.Stage, item: Item) -> Iterator[None]:
+    """Say on any error in whose hands, and on which sample, it happened."""
+    try:
+        yield
+    except DataError as error:
+        raise error.at(key=key_of(item.value)) from error.__cause__
+    except Exception as error:
+        error.add_note(f"in .{stage.name}({stage.arguments()}), sample {key_of(item.value)!r}, epoch {item.at[0]}, position {item.at[1]}")
+        raise
+
+
+def key_of(value: Any) -> Any:
+    """The stable id of a sample, or of the first of a batch."""
+    key = value.get("__key__") if isinstance(value, Mapping) else None
+    return key[0] if isinstance(key, list) and key else key
+
+
+def _mapped(stage: plan.Stage, fn: Callable[[Any], Any], item: Item) -> Any:
+    with noted(stage, item):
+        out = fn(item.value)
+    if isinstance(item.value, Batch) and isinstance(out, dict) and not isinstance(out, Batch):
+        return item.value.replace(out)  # still these samples: transforms after it find their keys
+    return out
+
+
+def keeps(stage: plan.Stage, keep: Any, item: Item) -> bool:
+    with noted(stage, item):
+        return bool(keep(item.value))
+
+
+def applied(stage: plan.Apply, item: Item) -> Any:
+    """A sample or batch under the stage's transforms, drawn for by its place."""
+    with noted(stage, item):
+        return stage.transform(item.value, key=stage_key(stage, item))
+
+
+def windowed(stage: DecodeApply, item: Item) -> Any:
+    """A sample decoded and transformed in one step."""
+    assert stage.decode is not None
+    if not isinstance(item.value, dict):  # a tuple has no names to look a window up by
+        return applied(stage, Item(item.at, decoded(item.value, stage.decode.mode)))
+    with noted(stage, item):
+        return decode_and_apply(stage.transform, item.value, stage_key(stage, item), stage.decode.mode)
+
+
+def stage_key(stage: plan.Apply, item: Item) -> Key:
+    """fold(seed, place, path of the stage); a batch has one for each of its samples."""
+    places = item.value.at if isinstance(item.value, Batch) else (item.at,)
+    if len({len(at) for at in places}) == 1:
+        columns = np.array(places, np.int64).astype(np.uint64).T
+        return Key.of(stage.seed, *columns, stage.path)
+    return Key.concat([Key.of(stage.seed, *at, stage.path) for at in places])
+
+
+def _selected(value: Any, keys: tuple[str, ...]) -> Any:
+    names = [k for k in ("__key__",) if k in value and k not in keys] + list(keys)
+    out = {k: _field(value, k) for k in names}
+    return value.replace(out) if isinstance(value, Batch) else out
+
+
+def _field(sample: Mapping[str, Any], key: str) -> Any:
+    if key not in sample:
+        raise PlanError(f"sample {key_of(sample)!r} has no field {key!r}; it has {sorted(sample)}")
+    return sample[key]
+
+
+def renamed(sample: Mapping[str, Any], names: Mapping[str, str]) -> Any:
+    """The sample under new names; what refers to a picture by name follows."""
+    for old in names:
+        _field(sample, old)
+    clash = sorted(set(names.values()) & (set(sample) - set(names)))
+    if clash:
+        raise PlanError(f"rename: {clash} is already a field of sample {key_of(sample)!r}: rename or leave out the old one first")
+    out = {names.get(n, n): _follow(v, names) for n, v in sample.items()}
+    return sample.replace(out) if isinstance(sample, Batch) else out
+
+
+def _follow(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, Flow):
+        return value.like(value.plain(), views=tuple(names.get(v, v) for v in value.views))
+    if isinstance(value, TypedTensor) and (frame := value.meta().get("frame", "")) in names:
+        return value.like(value.plain(), frame=names[str(frame)])
+    if isinstance(value, Encoded):
+        meta = dict(value.meta)
+        if value.type == "Flow" or "views" in meta:
+            meta["views"] = tuple(names.get(v, v) for v in meta.get("views", ("image1", "image2")))
+        if meta.get("frame") in names:
+            meta["frame"] = names[meta["frame"]]
+        return replace(value, meta=meta)
+    return value
+
+
+def decoded(value: Any, mode: str) -> Any:
+    """Every Encoded leaf of a sample decoded, also in the tuples that `to_tuple` and `enumerate` make."""
+    if isinstance(value, Encoded):
+        return codecs.decode(value, mode=mode)
+    if isinstance(value, dict) and not isinstance(value, Batch):
+        return {n: decoded(v, mode) for n, v in value.items()}
+    return tuple(decoded(v, mode) for v in value) if type(value) is tuple else value
