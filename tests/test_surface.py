@@ -67,7 +67,7 @@ def test_public_names_exist_and_are_documented(name):
 
 def test_unknown_names_say_so():
     with pytest.raises(AttributeError, match="no attribute 'Datapipe'"):
-        vdata.Datapipe  # noqa: B018
+        vdata.Datapipe
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda s: s.__name__)
@@ -135,7 +135,7 @@ def test_a_stage_takes_few_lines(monkeypatch):
 
         n: int
         length = property(lambda self: -(-self.source.length // self.n))
-        arguments = lambda self: str(self.n)  # noqa: E731
+        arguments = lambda self: str(self.n)
 
     inner_make = make._make
 

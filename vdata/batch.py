@@ -113,6 +113,13 @@ class Batch(dict[str, Any]):
         """Every tensor in page-locked memory."""
         return self._with(lambda t: t.pin_memory())
 
+    def copy(self) -> Batch:
+        """The same leaves in another Batch."""
+        return self.replace(self)
+
+    def __or__(self, other: Mapping[str, Any]) -> Batch:
+        return self.replace({**self, **other})
+
     def replace(self, leaves: Mapping[str, Any]) -> Batch:
         """The same samples with other leaves."""
         return Batch(leaves, self.size, self.at)
@@ -146,22 +153,36 @@ def collate(samples: Sequence[Mapping[str, Any]], at: Sequence[At] | None = None
                 f"samples of one batch must have the same fields, but {odd} is not in both {samples[0].get('__key__', 'sample 0')!r} and "
                 f"{sample.get('__key__', f'sample {i}')!r}: .select() the common fields, or give every sample an empty tensor"
             )
-    return Batch({name: _column([s[name] for s in samples]) for name in names}, len(samples), at)
+    return Batch({name: _column(name, [s[name] for s in samples]) for name in names}, len(samples), at)
 
 
-def _column(values: list[Any]) -> Any:
-    first = values[0]
-    if isinstance(first, np.ndarray):
+def _column(name: str, values: list[Any]) -> Any:
+    try:
+        return _joined(values)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise type(error)(f"field {name!r} does not make a batch: {error}") from error
+
+
+def _joined(values: list[Any]) -> Any:
+    """Tensors as one, numbers as one tensor, anything else as a list; decided by all of them, never by the first."""
+    if all(isinstance(v, np.ndarray) and v.dtype.kind in "biufc" for v in values):
         values = [torch.from_numpy(np.ascontiguousarray(v)) for v in values]
-        first = values[0]
-    if isinstance(first, Tensor):
+    first = values[0]
+    if all(isinstance(v, Tensor) for v in values):
         if any(type(v) is not type(first) or v.dtype != first.dtype for v in values):
             kinds = sorted({f"{type(v).__name__} {str(getattr(v, 'dtype', '')).removeprefix('torch.')}".strip() for v in values})
             raise TypeError(f"one field of a batch has several types: {', '.join(kinds)}")
         return _stack(values)
-    if isinstance(first, (bool, int, float, np.generic)) and all(isinstance(v, (bool, int, float, np.generic)) for v in values):
-        return torch.as_tensor(np.asarray(values))
+    if all(isinstance(v, (bool, int, float, np.number, np.bool_)) for v in values):
+        numbers = np.asarray(values)
+        return torch.as_tensor(numbers) if numbers.dtype != object else values  # integers of more than 64 bits stay a list
+    if any(isinstance(v, (Tensor, np.ndarray)) for v in values):
+        raise TypeError(f"tensors and arrays of numbers join only their like, got {', '.join(sorted({_kind(v) for v in values}))}")
     return values
+
+
+def _kind(value: Any) -> str:
+    return f"{type(value).__name__} of {value.dtype}" if isinstance(value, (Tensor, np.ndarray)) else type(value).__name__
 
 
 def _objects(value: Tensor) -> bool:
@@ -181,3 +202,7 @@ def _stack(values: list[Tensor]) -> Tensor | Ragged:
 
 def _fixed(value: Tensor) -> dict[str, Any]:
     return {n: v for n, v in value.meta().items() if n not in value._rows} if isinstance(value, TypedTensor) else {}
+
+
+# `torch.load(weights_only=True)` knows batches from here on.
+torch.serialization.add_safe_globals([Batch, Ragged])

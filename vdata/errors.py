@@ -86,7 +86,8 @@ class DataError(VdataError):
         return self.what + (f" [{place}]" if place else "") + (f". {self.do}" if self.do else "")
 
     def __reduce__(self):
-        return _rebuild, (type(self), self.what, self.do, self.where)
+        # The state carries the notes that outer layers added.
+        return _rebuild, (type(self), self.what, self.do, self.where), dict(vars(self))
 
 
 def _rebuild(cls: type[DataError], what: str, do: str, where: dict[str, Any]) -> DataError:
@@ -113,8 +114,13 @@ class UnsafeFormatError(DataError):
     """The format can carry code; vdata never runs code from data."""
 
 
-_SECRET = re.compile(r"(?i)([?&](?:x-amz-[^=&]*|x-goog-[^=&]*|sig|signature|token|access_token|key|credential|awsaccesskeyid|googleaccessid)=)[^&#\s]*")
-_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
+_NAMES = (
+    r"x-amz-[^=&#]*|x-goog-[^=&#]*|sig|signature|\w*token|\w*secret|\w*password|passwd|pwd|\w*api[-_]?key|key|credentials?|"
+    r"auth|authorization|awsaccesskeyid|googleaccessid"
+)
+_SECRET = re.compile(rf"(?i)([?&#;](?:{_NAMES})=)[^&#\s]*")
+# Up to the last @ of the authority; a password may also hold a slash, a port may not.
+_USERINFO = re.compile(r"(?<=://)(?:[^/?#\s:]+:(?!\d+/)[^?#\s]*|[^/?#\s]*)@")
 
 
 def redact(url: object) -> str:

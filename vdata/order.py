@@ -104,6 +104,7 @@ class Order:
         self.seed = seed
         self.count = int(self.sizes.sum())
         self.lanes = lanes_of(self.count)
+        self.asked = window
         target = WINDOW if window is None else window
         self.whole = target == "all" or self.count <= int(target)
         self.per_lane = 0 if self.whole else -(-int(target) // self.lanes)
@@ -111,8 +112,7 @@ class Order:
         self._epoch = lru_cache(maxsize=4)(self._make_epoch)
 
     def __reduce__(self):
-        window = "all" if self.whole else self.per_lane * self.lanes
-        return Order, (self.sizes, self.seed, window)
+        return Order, (self.sizes, self.seed, self.asked)
 
     def row(self, epoch: int, index: int) -> int:
         """The row that stands at `index` of `epoch`."""

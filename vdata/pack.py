@@ -15,7 +15,6 @@ from vdata.field import Field
 from vdata.pipe import DataPipe
 from vdata.plan import Read, chain
 from vdata.progress import progress
-from vdata.run.make import Ledger
 from vdata.run.ring import Inline
 from vdata.run.walk import Walk
 from vdata.sharded import Sharded
@@ -50,7 +49,7 @@ def pack(
     schema: dict[str, Field] = {}
     number = 0
     with ShardWriter(url, schema, samples_per_shard=samples_per_shard, bytes_per_shard=bytes_per_shard, prefix=prefix, overwrite=overwrite) as writer:
-        samples = (value for value, _ in walk.run(walk.start(), Inline(Ledger())))
+        samples = (item.value for item, _ in walk.run(walk.start(), Inline()))
         with progress("pack", total, quiet=quiet) as bar, ThreadPoolExecutor(1) as ahead:
             for key, fields, members, columns in _ahead(ahead, samples, pipe.plan.fields or {}):
                 _agree(schema, fields, key)

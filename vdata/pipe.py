@@ -6,8 +6,10 @@ splits by worker always, by rank only where `.shard(world_size, rank)` asks for 
 
 from __future__ import annotations
 
+import copy
 import difflib
 import math
+import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -20,9 +22,8 @@ from vdata.elsewhere import ADVICE
 from vdata.errors import NoIndexError, PlanError
 from vdata.plan import Stage
 from vdata.rewrite import optimise
-from vdata.run.epoch import SharedInt
+from vdata.run.epoch import SharedEpoch
 from vdata.run.loader import Loader
-from vdata.run.make import Ledger
 from vdata.run.ring import Inline
 from vdata.run.walk import State, Walk, scan
 from vdata.transforms import Compose, Transform
@@ -38,7 +39,7 @@ class DataPipe(IterableDataset):
 
     def __init__(self, written: Stage):
         self._plan = written
-        self._epoch = SharedInt()  # the workers of a foreign loader learn it from here
+        self._epoch = SharedEpoch()  # the workers of a foreign loader learn it from here
         self._state: State | None = None
         self._loaded = False
 
@@ -141,7 +142,7 @@ class DataPipe(IterableDataset):
         >>> "seed 3" in str(vdata.from_iterable([]).seed(3))
         True
         """
-        return DataPipe(plan.Seed(self._plan, int(n)))
+        return DataPipe(plan.Seed(self._plan, _seed("seed", n)))
 
     def pipe(self, fn: Callable[..., DataPipe], *args: Any, **kwargs: Any) -> DataPipe:
         """`fn(self, *args, **kwargs)`: a function that adds several stages, in a chain.
@@ -165,7 +166,7 @@ class DataPipe(IterableDataset):
         for s in plan.line(self._plan):
             if type(s).__name__ == "Mix":
                 raise PlanError("shuffle over a mix would undo its weights: shuffle each child before mixing")
-        return DataPipe(plan.Shuffle(self._plan, seed, window, buffer_size))
+        return DataPipe(plan.Shuffle(self._plan, _seed("shuffle", seed), window, buffer_size))
 
     def repeat(self, n: int | None = None) -> DataPipe:
         """The pipe n times over, each pass shuffled and augmented as an epoch of its own; None: for ever.
@@ -173,7 +174,7 @@ class DataPipe(IterableDataset):
         >>> len(vdata.from_torch([{"x": 1}]).repeat(4))
         4
         """
-        if n is not None and n < 1:
+        if n is not None and _whole("repeat", n) < 1:
             raise PlanError(f"repeat: n must be positive, or None for ever, got {n}")
         return DataPipe(plan.Repeat(self._plan, n))
 
@@ -257,11 +258,12 @@ class DataPipe(IterableDataset):
             raise NoIndexError(f"pipe[i] needs an index: {survey.not_elastic(self._plan) or 'this pipe is a stream'}")
         count = local.length
         assert count is not None
-        if not isinstance(index, int):
-            raise TypeError(f"pipe[i] takes an int, got {type(index).__name__}: a range is .skip(a).take(n)")
+        if isinstance(index, slice):
+            raise TypeError("pipe[i] takes an int: a range is .skip(a).take(n)")
+        index = operator.index(index)
         if not (0 <= index < count or (count != math.inf and -count <= index < 0)):
             raise IndexError(f"index {index} is out of range for {count} items")
-        item = Inline(Ledger()).node(local).make(0, index if index >= 0 else int(count) + index)
+        item = Inline().node(local).make(0, index if index >= 0 else int(count) + index)
         assert item is not None
         return item.value
 
@@ -269,15 +271,17 @@ class DataPipe(IterableDataset):
         """One epoch in the caller's thread; in a worker of a foreign loader, that worker's share."""
         info = get_worker_info()
         walk = self._walk()
-        state = self._state if self._loaded and self._state is not None else walk.start(self._epoch.value)
+        state = self._state if self._loaded and self._state is not None else walk.start(self._epoch.get(walk.workers))
         self._loaded = False
         self._state = state
-        for value, after in walk.run(state, Inline(Ledger())):
+        for item, after in walk.run(state, Inline()):
             self._state = after
-            yield value
+            yield item.value
         self._state = walk.next_epoch(state)
-        if info is None or info.id == 0:  # one writer: all workers finish the same pass
-            self._epoch.value = self._state["epoch"]
+        if info is None:
+            self._epoch.set(self._state["epoch"])
+        else:
+            self._epoch.finish(info.id, self._state["epoch"])
 
     def _walk(self) -> Walk:
         info = get_worker_info()
@@ -285,18 +289,19 @@ class DataPipe(IterableDataset):
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch of the next iteration, here and in the workers of a foreign loader."""
-        self._epoch.value = epoch
+        self._epoch.set(_whole("set_epoch", epoch))
         self._state, self._loaded = None, False
 
     def state_dict(self) -> State:
         """Where iteration stands, as JSON. In vdata's own loader, ask the loader."""
-        return dict(self._state) if self._state is not None else self._walk().start(self._epoch.value)
+        walk = self._walk()
+        return copy.deepcopy(self._state) if self._state is not None else walk.start(self._epoch.get(walk.workers))
 
     def load_state_dict(self, state: State) -> None:
         """Go on from `state` at the next iteration; another pipe's state raises StateError."""
         self._walk().check(state)
-        self._state, self._loaded = dict(state), True
-        self._epoch.value = state["epoch"]
+        self._state, self._loaded = copy.deepcopy(state), True
+        self._epoch.set(state["epoch"])
 
     def loader(
         self, workers: int | None = None, *, mode: str = "thread", device: Any = None, prefetch: int = 2, pin_memory: bool | None = None,
@@ -312,7 +317,7 @@ class DataPipe(IterableDataset):
         rank, world_size   default: torch.distributed's, else the launcher's environment, else 0 of 1
         uneven      "drop": all ranks get equally many samples, at most world_size - 1 are left out; "pad": some are
                     repeated instead; "exact": neither, so ranks may differ by one
-        timeout     seconds that one result may take
+        timeout     seconds that one result may take (in process mode the start of the workers counts too)
 
         >>> loader = vdata.from_torch([{"x": 1}]).loader(workers=2)
         >>> len(loader), loader.state_dict()["position"]
@@ -413,7 +418,23 @@ def _function(verb: str, fn: Any) -> Any:
     return fn
 
 
+def _seed(verb: str, n: Any) -> int:
+    """A seed has 64 bits, so that two that differ are never one."""
+    if not 0 <= _whole(f"{verb}(seed)", n) < 2**64:
+        raise PlanError(f"{verb}: a seed is in 0 .. 2**64 - 1, got {n}")
+    return operator.index(n)
+
+
+def _whole(verb: str, n: Any) -> int:
+    try:
+        if isinstance(n, bool):
+            raise TypeError
+        return operator.index(n)
+    except TypeError:
+        raise PlanError(f"{verb} takes a whole number, got {n!r}") from None
+
+
 def _count(verb: str, n: Any) -> int:
-    if not isinstance(n, int) or n < 0:
+    if _whole(verb, n) < 0:
         raise PlanError(f"{verb} takes a number of samples, at least 0, got {n!r}")
-    return n
+    return operator.index(n)

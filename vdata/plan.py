@@ -257,6 +257,13 @@ class Rename(Stage):
 
     def __post_init__(self) -> None:
         _require(self.name, self.source.fields, [old for old, _ in self.names])
+        olds, known = [old for old, _ in self.names], self.source.fields or {}
+        twice = sorted({old for old in olds if olds.count(old) > 1})
+        if twice:
+            raise PlanError(f"rename: {', '.join(twice)} gets two names; a copy is a .map(fn)")
+        taken = [new for _, new in self.names if new in known and new not in olds]
+        if taken:
+            raise PlanError(f"rename: {', '.join(taken)} is already a field: rename it too, or .select() the others first")
 
     @property
     def fields(self) -> Fields:
@@ -314,6 +321,10 @@ class Enumerate(Stage):
     """(number, sample)."""
 
     start: int = 0
+
+    @property
+    def access(self) -> str:
+        return "stream" if self.source.access == "holes" else self.source.access
 
     @property
     def fields(self) -> Fields:
@@ -392,6 +403,8 @@ class Take(Stage):
         return None if inner is None else min(self.n, inner)
 
     def blocks(self) -> np.ndarray:
+        if self.source.extent == math.inf:
+            return np.array([self.extent], np.int64)
         return np.diff(np.unique(np.minimum(np.concatenate([[0], np.cumsum(self.source.blocks())]), self.n)))
 
     def arguments(self) -> str:
@@ -448,6 +461,8 @@ class Filter(Stage):
     def __post_init__(self) -> None:
         if (self.fn is None) == (self.where is None):
             raise PlanError("filter takes a function of the sample, or where=... on columns of the index: one of them")
+        if (self.where is not None or self.scan) and self.source.access == "stream":
+            raise PlanError("filter(where=..., scan=True) needs an index; this pipe is a stream: filter before the stage that made it one")
         if self.where is not None or self.scan:
             for stage in chain(self.source):
                 if not isinstance(stage, (Read, Map, Apply, Decode, Select, Rename, Seed, Filter, Take, Skip, Shard, Concat, Zip, Pick)):

@@ -16,6 +16,8 @@ from vdata.errors import PlanError
 from vdata.plan import (
     Apply,
     Cache,
+    Concat,
+    Deal,
     Decode,
     Filter,
     Map,
@@ -29,6 +31,7 @@ from vdata.plan import (
     Skip,
     Stage,
     Take,
+    Zip,
     chain,
     children,
 )  # fmt: skip
@@ -44,19 +47,24 @@ class DecodeApply(Apply):
     name = "decode+apply"  # type: ignore[assignment]
 
 
-def optimise(plan: Stage, scan: Callable[[Filter], np.ndarray], *, decode: bool = True, fuse: bool = True) -> Stage:
-    """The plan as it will run. `scan(filter)` finds the positions that a scanning filter keeps."""
-    plan = transform(bind(plan), lambda s: fill_in(s, scan))
-    plan = place_decode(plan) if decode else plan
-    return transform(plan, fuse_decode_crop) if fuse else plan
+# scan(filter as written, its source as it runs) -> positions that it keeps
+Scan = Callable[[Filter, Stage], np.ndarray]
 
 
-def fill_in(stage: Stage, scan: Callable[[Filter], np.ndarray]) -> Stage:
+def optimise(plan: Stage, scan: Scan, *, decode: bool = True, fuse: bool = True) -> Stage:
+    """The plan as it will run. With `decode=False` what no stage needs decoded stays as bytes."""
+    placed, pending = place_decode(bind(fill_in_filters(plan, scan)))
+    if decode and pending is not None:
+        placed = replace(pending, source=placed)
+    return transform(placed, fuse_decode_crop) if fuse else placed
+
+
+def fill_in_filters(stage: Stage, scan: Scan) -> Stage:
     """An indexed filter becomes a Pick."""
-    if not isinstance(stage, Filter) or stage.access != "dense":
-        return stage
-    positions = scan(stage) if stage.where is None else np.flatnonzero(_satisfied(stage))
-    return Pick(stage.source, positions)
+    new = rebuild(stage, {id(kid): fill_in_filters(kid, scan) for kid in children(stage)})
+    if not isinstance(new, Filter) or not isinstance(stage, Filter) or new.access != "dense":
+        return new
+    return Pick(new.source, scan(stage, new.source) if new.where is None else np.flatnonzero(_satisfied(new)))
 
 
 def _satisfied(stage: Filter) -> np.ndarray:
@@ -93,35 +101,39 @@ def columns_of(stage: Stage) -> Mapping[str, np.ndarray]:
             return {name: c[:n] for name, c in columns_of(source).items()}
         case Shard(source, num_shards, index):
             return {name: c[index::num_shards] for name, c in columns_of(source).items()}
+        case Concat(sources):
+            parts = [columns_of(s) for s in sources]
+            return {n: np.concatenate([p[n] for p in parts]) for n in parts[0] if all(n in p for p in parts)}
+        case Zip(sources):
+            return {n: c for s in sources for n, c in columns_of(s).items()}
         case Pick(source, positions):
             return {name: c[positions] for name, c in columns_of(source).items()}
     return {}
 
 
-def place_decode(plan: Stage) -> Stage:
-    """Move decoding to where it is first needed, with the options that the user wrote."""
-    placed, pending = _place(plan)
-    return replace(pending, source=placed) if pending is not None else placed
+def place_decode(stage: Stage) -> tuple[Stage, Decode | None]:
+    """Move decoding to where it is first needed, with the options that the user wrote.
 
-
-def _place(stage: Stage) -> tuple[Stage, Decode | None]:
-    """The stage over a plan with decoding placed, and the decode still to be placed above it (None: it was)."""
+    Returns the plan, and the decode that is still to be placed above it (None: it was placed).
+    """
     if isinstance(stage, Several):
         # Each pipe keeps its own options, so a decode that was written or needed inside is placed inside.
-        sources = []
-        for source in stage.sources:
-            placed, pending = _place(source)
-            wrote = pending is not None and any(isinstance(s, Decode) for s in chain(source))
-            sources.append(replace(pending, source=placed) if wrote and pending is not None else placed)
-        return replace(stage, sources=tuple(sources)), Decode(None)
+        return replace(stage, sources=tuple(_with_own_decode(s) for s in stage.sources)), Decode(None)
     if not children(stage):
         return stage, Decode(None)
-    below, pending = _place(stage.source)
+    below, pending = place_decode(stage.source)
     if isinstance(stage, Decode):
         return (below, stage) if pending is not None else (replace(stage, source=below), None)
-    if stage.decoded and pending is not None:
+    # Beneath a Deal too: a substitute is looked for among the positions of the whole set, not of one rank.
+    if pending is not None and (stage.decoded or (isinstance(stage, Deal) and stage.access != "stream")):
         below, pending = replace(pending, source=below), None
     return rebuild(stage, {id(stage.source): below}), pending
+
+
+def _with_own_decode(stage: Stage) -> Stage:
+    placed, pending = place_decode(stage)
+    written = pending is not None and any(isinstance(s, Decode) for s in chain(stage))
+    return replace(pending, source=placed) if written and pending is not None else placed
 
 
 def fuse_decode_crop(stage: Stage) -> Stage:

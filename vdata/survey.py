@@ -10,7 +10,9 @@ from vdata.source import digest_of
 
 
 def rebuild(stage: Stage, new: Mapping[int, Stage]) -> Stage:
-    """The stage over other children, given by the old ones' id."""
+    """The stage over other children, given by the old ones' id; itself where they are the same."""
+    if all(new[id(kid)] is kid for kid in children(stage)):
+        return stage
     if isinstance(stage, Several):
         return replace(stage, sources=tuple(new[id(s)] for s in stage.sources))
     return replace(stage, source=new[id(stage.source)]) if isinstance(stage.source, Stage) else stage
@@ -30,12 +32,15 @@ def bind(stage: Stage, prefix: str = "", seed: int = 0) -> Stage:
     parent's.
     """
     own = _seed(stage)
-    seed = seed if own is None else own
+    return _bind(stage, prefix, seed if own is None else own)
+
+
+def _bind(stage: Stage, prefix: str, seed: int) -> Stage:
     if isinstance(stage, Several):
         return replace(stage, sources=tuple(bind(s, f"{prefix}{stage.name}[{i}]/", seed) for i, s in enumerate(stage.sources)))
     if not isinstance(stage.source, Stage):
         return stage
-    below = bind(stage.source, prefix, seed)
+    below = _bind(stage.source, prefix, seed)
     if not isinstance(stage, Apply):
         return replace(stage, source=below)
     ordinal = sum(s.name == stage.name for s in line(stage.source))
@@ -50,6 +55,13 @@ def seed_of(stage: Stage) -> int:
     """The seed of a pipe's transforms."""
     own = _seed(stage)
     return 0 if own is None else own
+
+
+def seeds(stage: Stage) -> int | list[int]:
+    """The seed of a pipe; with those of the pipes that it draws from, where these have their own."""
+    several = [s for s in chain(stage) if isinstance(s, Several)]
+    own = [n for s in several for kid in s.sources if (n := _seed(kid)) is not None]
+    return [seed_of(stage), *own] if own else seed_of(stage)
 
 
 def steps(stage: Stage) -> list[str]:

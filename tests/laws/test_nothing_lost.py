@@ -20,9 +20,9 @@ import vdata
 from vdata import transforms as T
 from vdata.encoded import Encoded
 from vdata.errors import ChecksumError, DataError, DecodeError
-from vdata.start import read
 from vdata.shards.manifest import Manifest
 from vdata.source import Computed
+from vdata.start import read
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COUNT = 40

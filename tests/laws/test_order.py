@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import vdata
 from vdata.errors import PlanError
 from vdata.order import Bijection, Order, lanes_of, substitutes
-from vdata.start import read
 from vdata.source import Computed, Source
+from vdata.start import read
 
 
 def sample_of(index):
@@ -187,7 +187,7 @@ def pipelines(draw):
             other = draw(st.integers(1, 20))
             pipe, model = vdata.concat(pipe, numbers(other)), model + list(range(other))
         elif verb == "zip":
-            pipe = vdata.zip(pipe, pipe.rename(y="x"))
+            pipe = vdata.zip(pipe.select("x"), pipe.select("x").rename(y="x"))
             pipe = pipe.select("x")
         elif verb == "map":
             pipe = pipe.map(with_square)

@@ -22,8 +22,8 @@ import vdata
 from vdata import transforms as T
 from vdata.errors import StateError
 from vdata.interop.torchdata import to_node
-from vdata.start import read
 from vdata.source import Computed
+from vdata.start import read
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 

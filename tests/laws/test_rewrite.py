@@ -17,12 +17,12 @@ from vdata import transforms as T
 from vdata.batch import Ragged
 from vdata.encoded import Encoded
 from vdata.errors import PlanError
-from vdata.start import read
 from vdata.plan import Apply, Decode, Pick, chain
 from vdata.rewrite import DecodeApply, optimise
-from vdata.run.make import Ledger, compile
+from vdata.run.make import compile
 from vdata.run.walk import scan
 from vdata.source import Computed
+from vdata.start import read
 from vdata.tensors import BoundingBoxes, Flow, Image, KeyPoints, Mask
 
 KINDS = ("jpeg", "jpeg 420", "jpeg grey", "png", "png grey", "png alpha", "png palette", "png 16", "ppm", "exif 6", "exif 3")
@@ -86,7 +86,7 @@ def singles(count=22):
 
 
 def items(pipe, epoch=0, fuse=True):
-    node = compile(optimise(pipe.plan, scan, fuse=fuse), Ledger())
+    node = compile(optimise(pipe.plan, scan, fuse=fuse))
     return [item.value for p in range(int(node.length)) if (item := node.make(epoch, p)) is not None]
 
 

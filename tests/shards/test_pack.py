@@ -15,14 +15,13 @@ from vdata.encoded import Encoded
 from vdata.errors import ChecksumError, DataError, PlanError, ShardError
 from vdata.tensors import BoundingBoxes, Flow, Image, KeyPoints, Label, Mask, TypedTensor, Video
 
-
 # webdataset leaves its files to the garbage collector.
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
 
 def sample(i):
     generator = torch.Generator().manual_seed(i)
-    integers = lambda high, *shape, dtype=torch.uint8: torch.randint(0, high, shape, generator=generator).to(dtype)  # noqa: E731
+    integers = lambda high, *shape, dtype=torch.uint8: torch.randint(0, high, shape, generator=generator).to(dtype)
     flow = torch.randn(2, 5, 7, generator=generator)
     flow[:, 0, i % 7] = torch.nan
     return {

@@ -23,8 +23,8 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 import vdata
 from vdata.errors import DecodeError, NoIndexError, PlanError
 from vdata.interop.torchdata import from_node, to_node
-from vdata.start import read
 from vdata.source import Computed
+from vdata.start import read
 from vdata.tensors import Image, Label
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -490,12 +490,13 @@ def test_loaders_of_one_pipe_live_side_by_side():
     assert xs(a) == want[5:]
 
 
-def test_a_second_iteration_of_one_loader_ends_the_first():
+def test_a_second_iteration_of_one_loader_ends_the_first_and_says_so():
     loader = numbers(30).loader(workers=2)
     first = iter(loader)
     assert next(first)["x"] == 0
     assert next(iter(loader))["x"] == 0
-    assert list(first) == []
+    with pytest.raises(PlanError, match="iterated again"):
+        next(first)
     assert xs(loader) == list(range(30))
 
 

@@ -13,7 +13,6 @@ from vdata.interop.torchvision import from_tv, to_tv
 from vdata.interop.webdataset import from_webdataset, to_webdataset
 from vdata.tensors import BoundingBoxes, Flow, Image, KeyPoints, Label, Mask, Video
 
-
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
 

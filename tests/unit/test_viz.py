@@ -327,7 +327,7 @@ def test_a_flow_sample_has_its_frames_the_wheel_the_warped_frame_and_the_differe
     assert torch.equal(pictures["image1"].plain(), motorcycle["image1"].plain())
     unknown = ~motorcycle["flow"].valid.plain()
     for name in ("flow", "image2 warped", "|image1 - warped|"):
-        assert (pictures[name].plain()[:, unknown].T == torch.tensor(UNKNOWN)).all()
+        assert (torch.tensor(UNKNOWN) == pictures[name].plain()[:, unknown].T).all()
 
 
 def test_leaves_are_drawn_on_their_own_frame_at_any_height():

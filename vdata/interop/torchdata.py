@@ -7,7 +7,6 @@ from typing import Any
 from torchdata.nodes import BaseNode, Loader
 
 from vdata.pipe import DataPipe
-from vdata.run.make import Ledger
 from vdata.run.ring import Inline
 from vdata.run.walk import Walk
 from vdata.start import from_iterable
@@ -30,15 +29,15 @@ class PipeNode(BaseNode[Any]):
         elif self._items is not None and self._state["position"]:
             # A pass that was left in the middle begins again.
             self._state = self._walk.start(self._state["epoch"])
-        self._items = self._walk.run(self._state, Inline(Ledger()))
+        self._items = self._walk.run(self._state, Inline())
 
     def next(self) -> Any:
         try:
-            value, self._state = next(self._items)
+            item, self._state = next(self._items)
         except StopIteration:
             self._state = self._walk.next_epoch(self._state)
             raise
-        return value
+        return item.value
 
     def get_state(self) -> dict[str, Any]:
         return dict(self._state)

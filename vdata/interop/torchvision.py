@@ -33,7 +33,7 @@ def to_tv(value: Any) -> Any:
             box = {"format": value.format, "canvas_size": value.canvas_size}
             return tv_tensors.BoundingBoxes(value.plain(), **box)
         case tensors.KeyPoints():
-            return tv_tensors.KeyPoints(value.plain(), **{"canvas_size": value.canvas_size})
+            return tv_tensors.KeyPoints(value.plain(), canvas_size=value.canvas_size)  # pyright: ignore[reportCallIssue]
         case tensors.TypedTensor():
             return value.plain()
     return value

@@ -9,7 +9,6 @@ from torch.utils.data import IterableDataset
 
 from vdata import codecs
 from vdata.pipe import DataPipe
-from vdata.run.make import Ledger
 from vdata.run.ring import Inline
 from vdata.run.walk import Walk
 from vdata.start import from_iterable
@@ -22,7 +21,8 @@ class _Samples(IterableDataset):
         self.walk = Walk(pipe.plan, decode=False)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for sample, _ in self.walk.run(self.walk.start(), Inline(Ledger())):
+        for item, _ in self.walk.run(self.walk.start(), Inline()):
+            sample = item.value
             out: dict[str, Any] = {"__key__": sample.get("__key__", ""), "__url__": ""}
             for name, value in sample.items():
                 if not name.startswith("__"):

@@ -20,31 +20,48 @@ from vdata.tensors import Flow, TypedTensor
 
 
 class Item(NamedTuple):
-    """A sample (or a batch, or what a function made of one) and its place: what its random draws are keyed by."""
+    """What travels through a plan.
+
+    at      its place: what its random draws are keyed by
+    value   a sample, a batch, or what a function made of one
+    count   how many samples went into it
+    broken  which of them are substitutes, and for what (see `substitution`)
+    """
 
     at: At
     value: Any
+    count: int = 1
+    broken: tuple[dict[str, Any], ...] = ()
+
+    def to(self, value: Any) -> Item:
+        """The same item with another value."""
+        return Item(self.at, value, self.count, self.broken)
+
+
+def substitution(error: DataError, epoch: int, position: int, by: int | None) -> dict[str, Any]:
+    """The record of a broken sample, and of the position that stands in for it (None: a stream goes on without it)."""
+    return {"epoch": epoch, "position": position, "by": by, **error.where, "error": str(error)}
 
 
 def each(stage: plan.Stage) -> Callable[[Item, int], Item] | None:
     """What a one-to-one stage does to an item at a position; None for other stages."""
     match stage:
         case plan.Map(_, fn):
-            return lambda item, p: Item(item.at, _mapped(stage, fn, item))
+            return lambda item, p: item.to(_mapped(stage, fn, item))
         case DecodeApply():
-            return lambda item, p: Item(item.at, windowed(stage, item))
+            return lambda item, p: item.to(windowed(stage, item))
         case plan.Apply():
-            return lambda item, p: Item(item.at, applied(stage, item))
+            return lambda item, p: item.to(applied(stage, item))
         case plan.Decode():
-            return lambda item, p: Item(item.at, decoded(item.value, stage.mode))
+            return lambda item, p: item.to(opened(stage, item))
         case plan.Select(_, keys):
-            return lambda item, p: Item(item.at, _selected(item.value, keys))
+            return lambda item, p: item.to(_selected(item.value, keys))
         case plan.Rename(_, names):
-            return lambda item, p: Item(item.at, renamed(item.value, dict(names)))
+            return lambda item, p: item.to(renamed(item.value, dict(names)))
         case plan.ToTuple(_, keys):
-            return lambda item, p: Item(item.at, tuple(_field(item.value, k) for k in keys))
+            return lambda item, p: item.to(tuple(_field(item.value, k) for k in keys))
         case plan.Enumerate(_, start):
-            return lambda item, p: Item(item.at, (start + p, item.value))
+            return lambda item, p: item.to((start + p, item.value))
         case plan.Seed():
             return lambda item, p: item
     return None
@@ -91,7 +108,7 @@ def windowed(stage: DecodeApply, item: Item) -> Any:
     """A sample decoded and transformed in one step."""
     assert stage.decode is not None
     if not isinstance(item.value, dict):  # a tuple has no names to look a window up by
-        return applied(stage, Item(item.at, decoded(item.value, stage.decode.mode)))
+        return applied(stage, item.to(opened(stage.decode, item)))
     with noted(stage, item):
         return decode_and_apply(stage.transform, item.value, stage_key(stage, item), stage.decode.mode)
 
@@ -143,10 +160,19 @@ def _follow(value: Any, names: Mapping[str, str]) -> Any:
     return value
 
 
-def decoded(value: Any, mode: str) -> Any:
-    """Every Encoded leaf of a sample decoded, also in the tuples that `to_tuple` and `enumerate` make."""
+def opened(stage: plan.Decode, item: Item) -> Any:
+    """A sample with every leaf decoded."""
+    with noted(stage, item):
+        return _decoded(item.value, stage.mode)
+
+
+def _decoded(value: Any, mode: str, field: str | None = None) -> Any:
+    """Every Encoded leaf decoded, also in the tuples that `to_tuple` and `enumerate` make."""
     if isinstance(value, Encoded):
-        return codecs.decode(value, mode=mode)
+        try:
+            return codecs.decode(value, mode=mode)
+        except DataError as error:
+            raise error.at(field=field) from error.__cause__
     if isinstance(value, dict) and not isinstance(value, Batch):
-        return {n: decoded(v, mode) for n, v in value.items()}
-    return tuple(decoded(v, mode) for v in value) if type(value) is tuple else value
+        return {n: _decoded(v, mode, n) for n, v in value.items()}
+    return tuple(_decoded(v, mode) for v in value) if type(value) is tuple else value

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import operator
 import os
 import warnings
-from collections.abc import Iterator
+import weakref
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import torch
@@ -13,7 +16,6 @@ import torch
 from vdata import plan
 from vdata.errors import NoIndexError, PlanError
 from vdata.run.device import to_device
-from vdata.run.make import Ledger
 from vdata.run.ring import Inline, Processes, Threads
 from vdata.run.walk import State, Walk
 
@@ -33,7 +35,7 @@ class Loader:
     ):  # fmt: skip
         if mode not in ("thread", "process", "inline"):
             raise PlanError(f'mode is "thread", "process" or "inline", got {mode!r}')
-        if prefetch < 1 or timeout <= 0 or (workers is not None and workers < 0):
+        if prefetch < 1 or not timeout or timeout < 0 or (workers is not None and workers < 0):
             raise PlanError(f"prefetch and timeout must be positive and workers not negative, got {prefetch}, {timeout}, {workers}")
         if mode == "inline" and workers:
             raise PlanError(f'mode="inline" has no workers, got workers={workers}: leave it out, or use mode="thread"')
@@ -45,36 +47,38 @@ class Loader:
         cuda = self.device is not None and self.device.type == "cuda"
         self.pin_memory = cuda if pin_memory is None else pin_memory
         self.timeout, self.prefetch, self.context = timeout, prefetch, multiprocessing_context
-        self._ledger = Ledger()
         self._engine = self._make_engine()
         self._state: State = self.walk.start()
         self._resume = False
-        self._live: Iterator[Any] | None = None
+        self._live: weakref.ref[_Pass] | None = None
         self._delivered = 0
+        self._substituted: list[dict[str, Any]] = []
 
     def _make_engine(self) -> Inline:
         ahead = self.prefetch * max(1, self.workers)
         if self.mode == "thread":
-            return Threads(self._ledger, self.workers, ahead, self.timeout)
+            return Threads(self.workers, ahead, self.timeout)
         if self.mode == "process":
-            return Processes(self._ledger, self.workers, ahead, self.timeout, self.context)
-        return Inline(self._ledger)
+            return Processes(self.workers, ahead, self.timeout, self.context)
+        return Inline()
 
     def __iter__(self) -> Iterator[Any]:
-        """One epoch: from its start, or from where a loaded state stands. An earlier iteration ends."""
+        """One epoch: from its start, or from where a loaded state stands. An iteration under way ends, and says so."""
         self.close()
         if not self._resume:
             self._state = self.walk.start(self._state["epoch"])
         self._resume = False
-        self._live = self._iterate(self._state)
-        return self._live
+        one = _Pass(self._iterate(self._state))
+        self._live = weakref.ref(one)  # nobody but the caller holds it: it ends when he lets go
+        return one
 
-    def _iterate(self, state: State) -> Iterator[Any]:
+    def _iterate(self, state: State) -> Generator[Any, None, None]:
         try:
-            for value, after in self.walk.run(state, self._engine):
+            for item, after in self.walk.run(state, self._engine):
                 self._state = after
-                self._delivered += getattr(value, "size", 1) if isinstance(value, dict) else 1
-                yield to_device(value, self.device, self.pin_memory)
+                self._delivered += item.count
+                self._substituted += item.broken
+                yield to_device(item.value, self.device, self.pin_memory)
             self._state = self.walk.next_epoch(self._state)
         finally:
             self._engine.close()
@@ -94,11 +98,11 @@ class Loader:
     def set_epoch(self, epoch: int) -> None:
         """Start the next iteration at the beginning of this epoch."""
         self.close()
-        self._state, self._resume = self.walk.start(epoch), False
+        self._state, self._resume = self.walk.start(operator.index(epoch)), False
 
     def state_dict(self) -> State:
         """Where the loader stands, as JSON: what was delivered, not what was fetched ahead."""
-        return dict(self._state)
+        return copy.deepcopy(self._state)
 
     def load_state_dict(self, state: State) -> None:
         """Go on from `state` at the next iteration. Another pipe's state raises StateError, another decoder warns."""
@@ -107,7 +111,7 @@ class Loader:
         if state.get("decoder") != fresh["decoder"]:
             warnings.warn(f"the state was saved with {state.get('decoder')}, here is {fresh['decoder']}: pixels may differ in their last bits", UserWarning, stacklevel=2)
         self.close()
-        self._state = {**state, "decoder": fresh["decoder"]}
+        self._state = {**copy.deepcopy(state), "decoder": fresh["decoder"]}
         self._resume = True
 
     def stats(self) -> dict[str, Any]:
@@ -115,7 +119,7 @@ class Loader:
         total = self.walk.total if self.walk.elastic else None
         return {
             "delivered": self._delivered,
-            "substituted": list(self._ledger.substituted),
+            "substituted": [*self._substituted, *self._engine.left_out],
             "epoch": self._state["epoch"],
             "position": self._state["position"],
             "samples": None if total == math.inf else total,
@@ -124,8 +128,8 @@ class Loader:
     def close(self) -> None:
         """End the iteration under way and its workers. The loader can be iterated again."""
         live, self._live = self._live, None
-        if live is not None:
-            live.close()  # type: ignore[attr-defined]
+        if live is not None and (one := live()) is not None:
+            one.end()
         self._engine.close()
 
     def __enter__(self) -> Loader:
@@ -140,6 +144,31 @@ class Loader:
         return f"Loader({how}{world}, epoch {self.epoch}, position {self._state['position']})"
 
 
+class _Pass:
+    """One pass of a loader: an iterator that knows whether it was ended from outside."""
+
+    def __init__(self, items: Generator[Any, None, None]):
+        self._items = items
+        self._done = self._ended = False
+
+    def __iter__(self) -> _Pass:
+        return self
+
+    def __next__(self) -> Any:
+        if self._ended:
+            raise PlanError("this iteration was ended: its loader was closed or iterated again meanwhile; make a second loader for that")
+        try:
+            return next(self._items)
+        except StopIteration:
+            self._done = True
+            raise
+
+    def end(self) -> None:
+        """Stop, and give back what it holds."""
+        self._ended = not self._done
+        self._items.close()
+
+
 def _cores() -> int:
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
@@ -149,7 +178,7 @@ def _world(rank: int | None, world_size: int | None) -> tuple[int, int]:
     if (rank is None) != (world_size is None):
         raise PlanError("give rank and world_size together, or neither")
     if rank is not None and world_size is not None:
-        return rank, world_size
+        return operator.index(rank), operator.index(world_size)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))

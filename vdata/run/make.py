@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import bisect
+import copy
 import math
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import torch
+
 from vdata import plan
-from vdata.batch import collate
+from vdata.batch import At, collate
 from vdata.errors import DataError, PlanError
 from vdata.order import substitutes
 from vdata.rewrite import DecodeApply
-from vdata.run.each import Item, applied, decoded, each, keeps, noted, windowed
-from vdata.tensors import TypedTensor
+from vdata.run.each import Item, applied, each, keeps, noted, opened, substitution, windowed
 
 Make = Callable[[int, int], Item | None]
-
-
-@dataclass
-class Ledger:
-    """What a run has to confess: every sample that was replaced because it was broken."""
-
-    substituted: list[dict[str, Any]] = field(default_factory=list)
-
-    def replaced(self, error: DataError, epoch: int, position: int, by: int | None) -> None:
-        """Name a broken sample, and the position that stands in for it (None: a stream goes on without it)."""
-        entry = {"epoch": epoch, "position": position, "by": by, **error.where, "error": str(error)}
-        self.substituted.append(entry)
 
 
 @dataclass
@@ -41,28 +32,28 @@ class Node:
     batched: bool  # whether an item is a batch: worth a hand-off of its own
 
 
-def compile(stage: plan.Stage, ledger: Ledger) -> Node:
+def compile(stage: plan.Stage) -> Node:
     """The node of a plan whose access is "dense" or "holes"."""
-    return Node(_make(stage, ledger), stage.extent, any(isinstance(s, plan.Batch) for s in plan.chain(stage)))
+    return Node(_make(stage), stage.extent, any(isinstance(s, plan.Batch) for s in plan.chain(stage)))
 
 
-def _make(stage: plan.Stage, ledger: Ledger) -> Make:
+def _make(stage: plan.Stage) -> Make:
     match stage:
         case plan.Read():
             read = stage.indexed().read
             return lambda e, p: Item((e, p), read(p))
         case plan.Concat(sources):
-            return _concat(sources, ledger)
+            return _concat(sources)
         case plan.Zip(sources):
-            makes = [_make(s, ledger) for s in sources]
-            return lambda e, p: Item((e, p), merge([m(e, p) for m in makes]))
+            makes = [_make(s) for s in sources]
+            return lambda e, p: merge((e, p), [m(e, p) for m in makes])
         case plan.Decode():
-            return _decode(stage, _make(stage.source, ledger), stage.extent, ledger)
+            return _decode(stage, _make(stage.source))
         case DecodeApply():
-            return _decode_apply(stage, _make(stage.source, ledger), stage.extent, ledger)
+            return _decode_apply(stage, _make(stage.source))
         case plan.Cache(source, limit):
-            return _cache(_make(source, ledger), limit)
-    inner = _make(stage.source, ledger)
+            return _cache(_make(source), limit)
+    inner = _make(stage.source)
     if isinstance(stage, plan.Filter):
         keep, where = stage.fn, stage
         return lambda e, p: item if (item := inner(e, p)) is not None and keeps(where, keep, item) else None
@@ -73,8 +64,9 @@ def _make(stage: plan.Stage, ledger: Ledger) -> Make:
             row = stage.order().row
             return lambda e, p: _moved(inner(e, row(e, p)), e, p)
         case plan.Repeat(source):
-            inner_length = source.extent
-            return lambda e, p: _moved(inner(e + p // int(inner_length), p % int(inner_length)), e, p) if inner_length != math.inf else inner(e, p)
+            if stage.n is None and source.extent == 0:
+                raise PlanError("repeat: the pipe beneath is empty, so this would never end")
+            return inner if source.extent in (0, math.inf) else _repeat(inner, int(source.extent))
         case plan.Skip(_, n):
             return lambda e, p: _moved(inner(e, p + n), e, p)
         case plan.Take():
@@ -93,10 +85,14 @@ def _make(stage: plan.Stage, ledger: Ledger) -> Make:
 
 
 def _moved(item: Item | None, epoch: int, position: int) -> Item | None:
-    return None if item is None else Item((epoch, position), item.value)
+    return None if item is None else item._replace(at=(epoch, position))
 
 
-def merge(items: list[Item | None]) -> dict[str, Any]:
+def _repeat(inner: Make, length: int) -> Make:
+    return lambda e, p: _moved(inner(e + p // length, p % length), e, p)
+
+
+def merge(at: At, items: list[Item | None]) -> Item:
     """The fields of several samples in one dict; the key is the first's. A name in two of them raises."""
     out: dict[str, Any] = {}
     for item in items:
@@ -106,11 +102,11 @@ def merge(items: list[Item | None]) -> dict[str, Any]:
             if name in out and name != "__key__":
                 raise PlanError(f"zip: two pipes have a field {name!r}: .rename() one of them, or .select() it away")
             out.setdefault(name, value)
-    return out
+    return Item(at, out, broken=sum((i.broken for i in items if i is not None), ()))
 
 
-def _concat(sources: tuple[plan.Stage, ...], ledger: Ledger) -> Make:
-    makes = [_make(s, ledger) for s in sources]
+def _concat(sources: tuple[plan.Stage, ...]) -> Make:
+    makes = [_make(s) for s in sources]
     starts = [0]
     for source in sources[:-1]:
         starts.append(starts[-1] + int(source.extent))
@@ -137,41 +133,41 @@ def _batch(stage: plan.Batch, inner: Make) -> Make:
 def gathered(stage: plan.Batch, items: list[Item]) -> Item:
     """Items as one batch; its place is its first sample's."""
     with noted(stage, items[0]):
-        if stage.collate_fn is not None:
-            return Item(items[0].at, stage.collate_fn([i.value for i in items]))
-        if all(isinstance(i.value, tuple) for i in items):
-            parts = collate([{str(n): v for n, v in enumerate(i.value)} for i in items])
-            return Item(items[0].at, tuple(parts.values()))
-        if not all(isinstance(i.value, Mapping) for i in items):
-            raise PlanError(f"batch collates dict samples or tuples, got {type(items[0].value).__name__}: give batch(..., collate_fn=...)")
-        return Item(items[0].at, collate([i.value for i in items], at=[i.at for i in items]))
+        value = _collated(stage, items)
+    return Item(items[0].at, value, sum(i.count for i in items), sum((i.broken for i in items), ()))
 
 
-def _decode(stage: plan.Decode, inner: Make, length: int | float, ledger: Ledger) -> Make:
+def _collated(stage: plan.Batch, items: list[Item]) -> Any:
+    values = [i.value for i in items]
+    if stage.collate_fn is not None:
+        return stage.collate_fn(values)
+    if all(isinstance(v, tuple) for v in values):
+        parts = collate([{str(n): part for n, part in enumerate(v)} for v in values])
+        return tuple(parts.values())
+    if not all(isinstance(v, Mapping) for v in values):
+        raise PlanError(f"batch collates dict samples or tuples, got {type(values[0]).__name__}: give batch(..., collate_fn=...)")
+    return collate(values, at=[i.at for i in items])
+
+
+def _decode(stage: plan.Decode, inner: Make) -> Make:
     def make(epoch: int, position: int) -> Item | None:
         item = inner(epoch, position)
-        return None if item is None else Item(item.at, decoded(item.value, stage.mode))
+        return None if item is None else item.to(opened(stage, item))
 
-    return _skipping(make, length, ledger) if stage.on_error == "skip" else make
-
-
-def _decode_apply(stage: DecodeApply, inner: Make, length: int | float, ledger: Ledger) -> Make:
-    decode = stage.decode
-    assert decode is not None
-
-    def make(epoch: int, position: int) -> Item | None:
-        item = inner(epoch, position)
-        return None if item is None else Item(item.at, windowed(stage, item))
-
-    if decode.on_error != "skip":
-        return make
-    # A substitute is keyed at the broken sample's own place, so it is decoded first and drawn for afterwards.
-    whole = _decode(decode, inner, length, ledger)
-    return lambda e, p: Item(item.at, applied(stage, item)) if (item := whole(e, p)) is not None else None
+    return _skipping(make, stage.extent) if stage.on_error == "skip" else make
 
 
-def _skipping(make: Make, length: int | float, ledger: Ledger) -> Make:
-    """Replace a broken sample by the next good one of its lane, keyed at its own place; say so in the ledger."""
+def _decode_apply(stage: DecodeApply, inner: Make) -> Make:
+    assert stage.decode is not None
+    if stage.decode.on_error == "skip":
+        # A substitute is keyed at the broken sample's own place, so it is decoded first and drawn for afterwards.
+        whole = _decode(stage.decode, inner)
+        return lambda e, p: item.to(applied(stage, item)) if (item := whole(e, p)) is not None else None
+    return lambda e, p: item.to(windowed(stage, item)) if (item := inner(e, p)) is not None else None
+
+
+def _skipping(make: Make, length: int | float) -> Make:
+    """Replace a broken sample by the next good one of its lane, keyed at its own place; the item says so."""
 
     def safe(epoch: int, position: int) -> Item | None:
         try:
@@ -184,8 +180,7 @@ def _skipping(make: Make, length: int | float, ledger: Ledger) -> Make:
             except DataError:
                 continue
             if found is not None:
-                ledger.replaced(broken, epoch, position, other)
-                return Item((epoch, position), found.value)
+                return Item((epoch, position), found.value, broken=(substitution(broken, epoch, position, other),))
         raise broken
 
     return safe
@@ -203,15 +198,24 @@ def _cache(inner: Make, limit: int | None) -> Make:
                 room -= size
                 kept[position] = item
         # A copy, so that nobody can write into what the next epoch will read.
-        return None if item is None else Item((epoch, *item.at[1:]), _copied(item.value))
+        return None if item is None else item._replace(at=(epoch, *item.at[1:]), value=_copied(item.value))
 
     return make
 
 
 def _bytes(value: Any) -> int:
-    values = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else (value,)
-    return sum(v.numel() * v.element_size() if isinstance(v, TypedTensor) else sys.getsizeof(v) for v in values)
+    """How much memory a sample holds, about."""
+    if isinstance(value, Mapping):
+        return sum(_bytes(v) for v in value.values())
+    if isinstance(value, (list, tuple)):
+        return sum(_bytes(v) for v in value)
+    return value.nbytes if isinstance(value, (torch.Tensor, np.ndarray)) else sys.getsizeof(value)
 
 
 def _copied(value: Any) -> Any:
-    return {n: v.clone() if isinstance(v, TypedTensor) else v for n, v in value.items()} if isinstance(value, dict) else value
+    """A sample that shares nothing with the first that could be written into."""
+    if isinstance(value, dict):
+        return {n: _copied(v) for n, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_copied(v) for v in value) if type(value) in (list, tuple) else copy.deepcopy(value)
+    return value.clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)

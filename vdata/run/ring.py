@@ -9,22 +9,23 @@ from __future__ import annotations
 import itertools
 import math
 import pickle
-import threading
 import warnings
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 from torch.utils.data import IterableDataset, get_worker_info
 
-from vdata.errors import PlanError, StageTimeoutError
+from vdata.errors import PlanError, StageTimeoutError, VdataError
 from vdata.plan import Stage, chain
 from vdata.run.each import Item
-from vdata.run.make import Ledger, Node, compile
+from vdata.run.make import Node, compile
+from vdata.run.pool import Pool
 
 CHUNK = 16  # samples a hand-off, where an item is a sample
+_NODES = 64  # compiled plans that an engine keeps: one a pipe, more where streams draw from several
 
 Feed = Iterator[tuple[Item, Any]]  # items of a stream, each with the cursor after it
 Step = Callable[[Item], Item | None]
@@ -53,14 +54,16 @@ def _stepped(step: Step, item: Item, after: Any) -> tuple[Item | None, Any]:
 class Inline:
     """In the caller's own thread: what a debugger can step through."""
 
-    def __init__(self, ledger: Ledger):
-        self.ledger = ledger
-        self._nodes: dict[int, tuple[Stage, Node]] = {}
+    def __init__(self) -> None:
+        self.left_out: list[dict[str, Any]] = []  # broken samples that a stream went on without
+        self._nodes: OrderedDict[int, tuple[Stage, Node]] = OrderedDict()
 
     def node(self, stage: Stage) -> Node:
-        """The stage compiled, once."""
+        """The stage compiled, once as long as it is in use."""
         if id(stage) not in self._nodes:
-            self._nodes[id(stage)] = stage, compile(stage, self.ledger)
+            self._nodes[id(stage)] = stage, compile(stage)
+            while len(self._nodes) > _NODES:
+                self._nodes.popitem(last=False)
         return self._nodes[id(stage)][1]
 
     def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
@@ -80,10 +83,10 @@ class Inline:
 class Threads(Inline):
     """A pool of threads in this process: decoders and torch kernels release the GIL."""
 
-    def __init__(self, ledger: Ledger, workers: int, ahead: int, timeout: float):
-        super().__init__(ledger)
+    def __init__(self, workers: int, ahead: int, timeout: float):
+        super().__init__()
         self.ahead, self.timeout, self.workers = ahead, timeout, workers
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Pool | None = None
 
     def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
         node = self.node(stage)
@@ -98,17 +101,25 @@ class Threads(Inline):
 
     def _ring(self, work: Callable[..., Any], tasks: Iterator[tuple[str, tuple[Any, ...]]]) -> Iterator[Any]:
         """work(*arguments) of every task, in order, `ahead` of them under way."""
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="vdata")
-        waiting: deque[tuple[str, Future[Any]]] = deque()
+        self._pool = self._pool or Pool(self.workers)
+        pool, waiting = self._pool, deque[tuple[str, Future[Any]]]()
+        failed: Exception | None = None
         try:
-            for what, arguments in itertools.islice(tasks, self.ahead):
-                waiting.append((what, self._pool.submit(work, *arguments)))
-            while waiting:
-                result = self._wait(*waiting.popleft())
-                for what, arguments in itertools.islice(tasks, 1):
-                    waiting.append((what, self._pool.submit(work, *arguments)))
-                yield result
+            while True:
+                while failed is None and len(waiting) < self.ahead:
+                    try:
+                        what, arguments = next(tasks)
+                    except StopIteration:
+                        break
+                    except Exception as error:
+                        failed = error  # what was read before it is delivered first
+                        break
+                    waiting.append((what, pool.submit(work, *arguments)))
+                if not waiting:
+                    break
+                yield self._wait(*waiting.popleft())
+            if failed is not None:
+                raise failed
         finally:
             for _, future in waiting:
                 future.cancel()
@@ -119,18 +130,14 @@ class Threads(Inline):
         except FutureTimeout:
             if future.done():
                 raise  # the stage's own TimeoutError
-            raise StageTimeoutError(f"no result for {what} after {self.timeout:g} s: a stage hangs; raise loader(timeout=...) if it is only slow") from None
+            raise StageTimeoutError(
+                f"no result for {what} after {self.timeout:g} s: a stage hangs; raise loader(timeout=...) if it is only slow"
+            ) from None
 
     def close(self) -> None:
-        if self._pool is None:
-            return
         pool, self._pool = self._pool, None
-        pool.shutdown(wait=False, cancel_futures=True)
-        alive = [t for t in threading.enumerate() if t.name.startswith("vdata") and t in pool._threads]
-        for thread in alive:
-            thread.join(min(self.timeout, 30))
-        if any(t.is_alive() for t in alive):
-            warnings.warn("a vdata worker thread still runs a stage that does not return; it ends when that stage does", RuntimeWarning, stacklevel=2)
+        if pool is not None and not pool.close(min(self.timeout, 30.0)):
+            warnings.warn("a worker thread still runs a stage that does not return", RuntimeWarning, stacklevel=2)
 
 
 class Processes(Inline):
@@ -139,30 +146,40 @@ class Processes(Inline):
     Workers take whole chunks in turn, so the order is the positions' whatever their number.
     """
 
-    def __init__(self, ledger: Ledger, workers: int, ahead: int, timeout: float, context: str):
-        super().__init__(ledger)
+    def __init__(self, workers: int, ahead: int, timeout: float, context: str):
+        super().__init__()
         self.workers, self.timeout, self.context = workers, timeout, context
         self.prefetch = max(1, -(-ahead // workers))
 
     def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
+        require_picklable(stage)
+        items: Any = None
+        try:
+            items = self._workers(_Chunks(stage, epoch, start))
+            for part in items:
+                if isinstance(part, VdataError):
+                    raise part
+                yield from part
+        except RuntimeError as error:
+            if "DataLoader timed out after" not in str(error):
+                raise
+            raise StageTimeoutError(
+                f"no result from a worker process after {self.timeout:g} s: a stage hangs; raise loader(timeout=...) if it is only slow"
+            ) from error
+        finally:
+            _stop(items)
+
+    def _workers(self, work: _Chunks) -> Iterator[Any]:
         from torchdata.stateful_dataloader import StatefulDataLoader
 
-        require_picklable(stage)
         with warnings.catch_warnings():
             # torchdata's own calls of what torch has deprecated.
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.filterwarnings("ignore", message=".*set_vital.*")
-            loader = StatefulDataLoader(
-                _Chunks(stage, epoch, start), batch_size=None, num_workers=self.workers, prefetch_factor=self.prefetch,
-                timeout=self.timeout, snapshot_every_n_steps=2**62, multiprocessing_context=self.context,
-            )  # fmt: skip
-            items = iter(loader)
-        try:
-            for part, substituted in items:
-                self.ledger.substituted.extend(substituted)
-                yield from part
-        finally:
-            _stop(items)
+            return iter(StatefulDataLoader(
+                work, batch_size=None, num_workers=self.workers, prefetch_factor=self.prefetch, timeout=self.timeout,
+                snapshot_every_n_steps=2**62, multiprocessing_context=self.context,
+            ))  # fmt: skip
 
 
 def _stop(items: Any) -> None:
@@ -173,19 +190,21 @@ def _stop(items: Any) -> None:
 
 
 class _Chunks(IterableDataset):
-    """In a worker: every num_workers-th chunk."""
+    """In a worker: every num_workers-th chunk. vdata's own errors travel as values, so that they keep what they know."""
 
     def __init__(self, stage: Stage, epoch: int, start: int):
         self.stage, self.epoch, self.start = stage, epoch, start
 
-    def __iter__(self) -> Iterator[tuple[list[tuple[int, Item]], list[dict[str, Any]]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, Item]] | VdataError]:
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        ledger = Ledger()
-        node = compile(self.stage, ledger)
+        node = compile(self.stage)
         for first, last in itertools.islice(chunks(node, self.start, workers), worker, None, workers):
-            ledger.substituted.clear()
-            yield compute(node, self.epoch, first, last), list(ledger.substituted)
+            try:
+                yield compute(node, self.epoch, first, last)
+            except VdataError as error:
+                yield error
+                return
 
 
 def require_picklable(stage: Stage) -> None:

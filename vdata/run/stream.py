@@ -8,7 +8,7 @@ plan is compiled and run by the engine; here is only what must see the items one
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
 
 from vdata import plan
@@ -16,7 +16,7 @@ from vdata.batch import Batch
 from vdata.errors import DataError, PlanError
 from vdata.key import Key
 from vdata.rewrite import DecodeApply
-from vdata.run.each import Item, each, noted
+from vdata.run.each import Item, each, keeps, noted, substitution
 from vdata.run.make import gathered, merge
 from vdata.run.ring import Feed, Inline, Step
 from vdata.source import Stream
@@ -47,7 +47,7 @@ def follow(stage: plan.Stage, engine: Inline, epoch: int, cursor: Cursor) -> Fee
         case plan.Enumerate(source, start):
             inner, count = cursor or (None, 0)
             feed = enumerate(follow(source, engine, epoch, inner), count)
-            return ((Item(item.at, (start + n, item.value)), [after, n + 1]) for n, (item, after) in feed)
+            return ((item.to((start + n, item.value)), [after, n + 1]) for n, (item, after) in feed)
         case plan.Skip(source, n):
             return _skip(n, follow(source, engine, epoch, cursor), 0 if cursor is None else n)
         case plan.Take(source, n):
@@ -79,11 +79,11 @@ def _step(stage: plan.Stage, engine: Inline) -> Step | None:
         return lambda item: change(item, -1)
 
     def without_broken(item: Item) -> Item | None:
-        """A stream goes on without its broken samples; each is named in the ledger."""
+        """A stream goes on without its broken samples; each is named in `stats`."""
         try:
             return change(item, -1)
         except DataError as error:
-            engine.ledger.replaced(error, epoch=item.at[0], position=item.at[1], by=None)
+            engine.left_out.append(substitution(error, item.at[0], item.at[1], None))
             return None
 
     return without_broken
@@ -103,29 +103,36 @@ def _filter(stage: plan.Filter, feed: Feed) -> Feed:
     if stage.fn is None or stage.scan:
         raise PlanError("filter(where=..., scan=True) needs an index; this pipe is a stream: filter before the stage that made it one")
     for item, after in feed:
-        with noted(stage, item):
-            keep = stage.fn(item.value)
-        if keep:
+        if keeps(stage, stage.fn, item):
             yield item, after
 
 
 def _flat(stage: plan.Stage, engine: Inline, epoch: int, cursor: Cursor) -> Feed:
     before, done = cursor or (None, 0)
     for item, after in follow(stage.source, engine, epoch, before):
-        with noted(stage, item):
-            parts = _parts(stage, item.value)
-        for k, part in enumerate(parts):
+        for k, part in enumerate(_parts(stage, item)):
             if k >= done:
-                yield Item((*item.at, k), part), [before, k + 1]
+                yield Item((*item.at, k), part, broken=item.broken if k == 0 else ()), [before, k + 1]
         before, done = after, 0
 
 
-def _parts(stage: plan.Stage, value: Any) -> Iterable[Any]:
+def _parts(stage: plan.Stage, item: Item) -> Iterator[Any]:
     if isinstance(stage, plan.FlatMap):
-        return stage.fn(value)
-    if not isinstance(value, Batch):
-        raise PlanError(f"unbatch opens a Batch, got {type(value).__name__}: a map or collate_fn before it made something else")
-    return value.samples()
+        with noted(stage, item):
+            parts = iter(stage.fn(item.value))
+        while True:
+            with noted(stage, item):
+                part = next(parts, _END)
+            if part is _END:
+                return
+            yield part
+    if not isinstance(item.value, Batch):
+        what = type(item.value).__name__
+        raise PlanError(f"unbatch opens a Batch, got {what}: a map or collate_fn before it made something else")
+    yield from item.value.samples()
+
+
+_END = object()
 
 
 def _batches(stage: plan.Batch, feed: Feed) -> Feed:
@@ -173,7 +180,7 @@ def _repeat(source: plan.Stage, n: int | None, engine: Inline, epoch: int, curso
         for item, after in follow(source, engine, epoch + turn, inner):
             empty = False
             yield item, [turn, after]
-        if empty:
+        if empty and n is None:
             raise PlanError("repeat: the pipe beneath is empty, so this would never end")
         turn, inner = turn + 1, None
 
@@ -182,7 +189,7 @@ def _concat(sources: tuple[plan.Stage, ...], engine: Inline, epoch: int, cursor:
     child, inner = cursor or (0, None)
     for number in range(child, len(sources)):
         for item, after in follow(sources[number], engine, epoch, inner):
-            yield Item((epoch, number, *item.at[1:]), item.value), [number, after]
+            yield item._replace(at=(epoch, number, *item.at[1:])), [number, after]
         inner = None
 
 
@@ -196,7 +203,7 @@ def _zip(sources: tuple[plan.Stage, ...], engine: Inline, epoch: int, cursor: Cu
             ended = [i for i, r in enumerate(row) if r is None]
             raise PlanError(f"zip: pipe {ended[0]} ended before the others: cut the longer ones with .take(n)")
         pairs = [r for r in row if r is not None]
-        yield Item(pairs[0][0].at, merge([item for item, _ in pairs])), [after for _, after in pairs]
+        yield merge(pairs[0][0].at, [item for item, _ in pairs]), [after for _, after in pairs]
 
 
 def _shuffle(stage: plan.Shuffle, engine: Inline, epoch: int, cursor: Cursor) -> Feed:

@@ -7,6 +7,7 @@ it is a cursor, good for the same rank of the same world.
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -15,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from vdata import codecs, plan, survey
-from vdata.batch import Batch
 from vdata.errors import NoIndexError, PlanError, StateError
 from vdata.rewrite import optimise
-from vdata.run.make import Ledger, compile
+from vdata.run.each import Item, keeps
+from vdata.run.make import compile
 from vdata.run.ring import Inline
 from vdata.run.stream import follow
 
@@ -38,7 +39,7 @@ class Walk:
         self.rank, self.world, self.uneven = rank, world, uneven
         self.worker, self.workers, self.decode = worker, workers, decode
         self.elastic = not survey.not_elastic(written) and workers == 1
-        self.seed = survey.seed_of(written)
+        self.seed = survey.seeds(written)
         self.digest = survey.digest(written)
         self.local = lru_cache(maxsize=2)(self._local)
 
@@ -49,7 +50,10 @@ class Walk:
         dealt = deal(self.written, self.rank, self.world, self.uneven, start)
         if self.workers > 1:
             dealt = plan.Deal(dealt, self.worker, self.workers, "exact")
-        return optimise(dealt, scan, decode=self.decode)
+        local = optimise(dealt, scan, decode=self.decode)
+        if start == 0 and self.world > 1 and self.uneven != "pad" and local.access == "dense" and 0 < self.total < self.world:
+            raise PlanError(f"{self.total} samples are not enough for {self.world} ranks: use fewer ranks, .repeat(), or uneven='pad'")
+        return local
 
     @property
     def length(self) -> int | float:
@@ -83,12 +87,16 @@ class Walk:
         """Raise StateError where a state belongs to something else, naming the first difference."""
         if not isinstance(state, dict) or "digest" not in state or "position" not in state:
             raise StateError("this is not a state of a vdata pipe: give what state_dict() returned")
+        if not all(_whole(state.get(n)) for n in ("epoch", "position")) or state["epoch"] < 0 or not state["position"] >= 0:
+            raise StateError(f"no state has epoch {state.get('epoch')!r} and position {state.get('position')!r}")
         if state.get("version") != VERSION:
             raise StateError(f"the state has version {state.get('version')}, this vdata reads version {VERSION}")
         if state["digest"] != self.digest:
             raise StateError(f"the state belongs to another pipe: {_difference(state.get('steps', []), survey.steps(self.written))}")
         if state["seed"] != self.seed:
-            raise StateError(f"the state was saved with seed {state['seed']}, this pipe has seed {self.seed}: write .seed({state['seed']})")
+            raise StateError(f"the state was saved with seed {state['seed']}, this pipe has {self.seed}: write .seed(...) as it was")
+        if self.elastic and state["position"] > self.total:
+            raise StateError(f"the state stands at position {state['position']} of an epoch of {self.total} samples")
         if ("cursor" in state) == self.elastic:
             raise StateError("the state was saved inside a worker of another loader: load it there, with the same number of workers")
         if not self.elastic:
@@ -102,27 +110,35 @@ class Walk:
 
     # -- items -------------------------------------------------------------------------------------------------------------
 
-    def run(self, state: State, engine: Inline) -> Iterator[tuple[Any, State]]:
-        """(value, the state once it is delivered) from `state` to the end of its epoch."""
+    def run(self, state: State, engine: Inline) -> Iterator[tuple[Item, State]]:
+        """(item, the state once it is delivered) from `state` to the end of its epoch."""
         return self._run_elastic(state, engine) if self.elastic else self._run_other(state, engine)
 
-    def _run_elastic(self, state: State, engine: Inline) -> Iterator[tuple[Any, State]]:
+    def _run_elastic(self, state: State, engine: Inline) -> Iterator[tuple[Item, State]]:
         start, epoch = state["position"], state["epoch"]
         total = self.total
         local = self.local(start)
         batch = survey.first_batch(self.written)
         step = self.world * (batch.size if batch is not None else 1)  # type: ignore[attr-defined]
-        items = local.length if local.length is not None else math.inf
+        items = self._longest(start)
         for number, item in engine.run(local, epoch, 0):
             # The last item leaves nothing to any other number of ranks: what it did not hold was dropped.
-            position = total if number + 1 == items else start + step * (number + 1)
-            yield item.value, {**state, "position": position}
+            position = total if number + 1 == items else min(total, start + step * (number + 1))
+            yield item, {**state, "position": position}
 
-    def _run_other(self, state: State, engine: Inline) -> Iterator[tuple[Any, State]]:
+    def _longest(self, start: int) -> int | float:
+        """How many items the rank with most of them has from `start` on: the one that holds position `start`."""
+        most = self
+        if self.uneven == "exact" and self.world > 1:
+            most = Walk(self.written, rank=start % self.world, world=self.world, uneven=self.uneven)
+        length = most.local(start).length
+        return math.inf if length is None else length
+
+    def _run_other(self, state: State, engine: Inline) -> Iterator[tuple[Item, State]]:
         position = state["position"]
         for item, cursor in follow(self.local(0), engine, state["epoch"], state["cursor"]):
-            position += item.value.size if isinstance(item.value, Batch) else 1
-            yield item.value, {**state, "position": position, "cursor": cursor}
+            position += item.count
+            yield item, {**state, "position": position, "cursor": cursor}
 
     def next_epoch(self, state: State) -> State:
         """The state once the end of its epoch was seen."""
@@ -134,26 +150,27 @@ def deal(stage: plan.Stage, rank: int, world: int, uneven: str, start: int) -> p
     if world == 1 and start == 0:
         return stage
     if not any(isinstance(s, plan.Batch) for s in plan.chain(stage)):
-        if uneven != "pad" and stage.length is not None and 0 < stage.length < world:
-            raise PlanError(f"{stage.length} samples are not enough for {world} ranks: use fewer ranks, .repeat(), or uneven='pad'")
         return plan.Deal(stage, rank, world, uneven, start)
     if isinstance(stage, plan.Batch) and survey.first_batch(stage) is stage:
         return replace(stage, source=deal(stage.source, rank, world, uneven, start))
     return survey.rebuild(stage, {id(c): deal(c, rank, world, uneven, start) for c in plan.children(stage)})
 
 
-_scanned: dict[str, np.ndarray] = {}
+_scanned: weakref.WeakKeyDictionary[plan.Filter, np.ndarray] = weakref.WeakKeyDictionary()
 
 
-def scan(stage: plan.Filter) -> np.ndarray:
-    """The positions that a scanning filter keeps: one pass, remembered for as long as the process lives."""
-    name = survey.digest(stage)
-    if name not in _scanned:
-        assert stage.fn is not None
-        node = compile(optimise(stage.source, scan), Ledger())
-        kept = [p for p in range(int(node.length)) if (item := node.make(0, p)) is not None and stage.fn(item.value)]
-        _scanned[name] = np.array(kept, np.int64)
-    return _scanned[name]
+def scan(written: plan.Filter, source: plan.Stage) -> np.ndarray:
+    """The positions of `source` that a scanning filter keeps: one pass, remembered as long as the pipe that wrote it."""
+    if written not in _scanned:
+        node = compile(optimise(source, scan))
+        items = ((p, node.make(0, p)) for p in range(int(node.length)))
+        kept = [p for p, item in items if item is not None and keeps(written, written.fn, item)]
+        _scanned[written] = np.array(kept, np.int64)
+    return _scanned[written]
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _difference(saved: list[str], here: list[str]) -> str:

@@ -22,6 +22,7 @@ from vdata.shards.rows import Shard
 from vdata.shards.urls import join
 
 NAME, SIDECAR = "manifest.json", "manifest.bin"
+UNFINISHED = "UNFINISHED"  # there as long as a writer is at work; after a kill it stays
 AGAIN = "fetch the manifest again, or write it anew with Manifest.index"
 _VERSION = 1
 _JSON_LIMIT = 256 << 20

@@ -27,7 +27,7 @@ import xxhash
 from vdata.errors import ShardError, redact
 from vdata.field import Field
 from vdata.shards import files
-from vdata.shards.fetch import Fetcher, expand
+from vdata.shards.fetch import Fetcher, exists, expand
 from vdata.shards.files import AGAIN
 from vdata.shards.rows import ABSENT, Part, Rows, Shard
 from vdata.shards.tar import BLOCK, members, samples
@@ -160,6 +160,8 @@ class Manifest:
         """
         tars = expand(urls) if isinstance(urls, (str, os.PathLike)) else [os.fspath(url) for url in urls]
         base, names = common_base(tars) if tars else ("", [])
+        if exists(join(base, files.UNFINISHED)) and not exists(join(base, files.NAME)):
+            raise ShardError("a writer is at work here, or was killed: there is no manifest yet", url=base, do="pack again with overwrite=True")
         fetcher, rows = Fetcher(base), Rows(checksums=False)
         for name in names:
             url, data = join(base, name), fetcher.read_all(name)

@@ -21,7 +21,7 @@ from webdataset.writer import TarWriter
 from vdata.errors import ChecksumError, PlanError, ShardError
 from vdata.field import Field
 from vdata.shards import files
-from vdata.shards.fetch import exists, local_path, open_file, put_file, remove, tars_in, temporary_beside
+from vdata.shards.fetch import exists, local_path, open_file, put_file, remove, tars_in, temporary_beside, write_file
 from vdata.shards.manifest import Manifest
 from vdata.shards.rows import Part, Rows
 from vdata.shards.tar import BLOCK, members, samples
@@ -112,6 +112,7 @@ class ShardWriter:
             if kind is None:
                 self._end_shard()
                 self.manifest = Manifest(**self._rows.finish(), base=self.url).save(self.url)
+                remove(join(self.url, files.UNFINISHED))
         finally:
             if self.manifest is None:
                 self._discard()
@@ -243,6 +244,7 @@ class ShardWriter:
                 "there are shards of this name but no manifest: what a broken writer left, or somebody's data", url=self.url,
                 do="write elsewhere, or pass overwrite=True to replace them",
             )  # fmt: skip
+        write_file(join(self.url, files.UNFINISHED), b"a writer is at work, or was killed: these shards are not a data set\n")
         for url in (manifest, join(self.url, files.SIDECAR), *there):
             remove(url)
 
@@ -252,7 +254,7 @@ class ShardWriter:
             with suppress(OSError):  # a full disk is no reason to keep the file
                 self._shard.close()
             remove(self._shard.temporary)
-        for name in (files.NAME, files.SIDECAR, *self._published):
+        for name in (files.NAME, files.SIDECAR, *self._published, files.UNFINISHED):
             remove(join(self.url, name))
 
 

@@ -166,8 +166,10 @@ def flatten(sample: Any) -> tuple[dict[str, Any], Any]:
 
 
 def unflatten(leaves: Mapping[str, Any], shape: Any) -> Any:
-    """The inverse of `flatten`."""
+    """The inverse of `flatten`; a flat dict may have gained or lost leaves meanwhile."""
     kind, parts = shape
+    if kind is dict and all(part == (None, name) for name, part in parts.items()):
+        return dict(leaves)
     if kind is None:
         return leaves[parts]
     if kind is dict:

@@ -57,7 +57,7 @@ def render(sample: Sample, *, height: int | None = None, max_magnitude: float | 
     images = {name: value for name, value in sample.items() if _is_image(value)}
     flows = {name: value for name, value in sample.items() if isinstance(value, Flow)}
     home = next((f.views[0] for f in flows.values()), next(iter(images), None))
-    leaves: dict[str, dict[str, Tensor]] = {name: {} for name in images}
+    leaves: dict[str, dict[str, BoundingBoxes | KeyPoints | Mask]] = {name: {} for name in images}
     for name, value in sample.items():
         if isinstance(value, (BoundingBoxes, KeyPoints, Mask)):
             frame = value.frame or home
@@ -80,7 +80,7 @@ def _at(value: Image, height: int | None) -> Image:
     return value if height in (None, value.shape[-2]) else from_pil(scaled(to_pil(value), height))
 
 
-def _annotated(image: Tensor | None, leaves: Mapping[str, TypedTensor], sample: Sample, height: int | None) -> Image:
+def _annotated(image: Tensor | None, leaves: Mapping[str, BoundingBoxes | KeyPoints | Mask], sample: Sample, height: int | None) -> Image:
     """An image, or an empty canvas, under all its leaves."""
     shown = picture(image) if image is not None else _blank(next(iter(leaves.values())).canvas, HAIRLINE)
     canvas = shown.canvas
