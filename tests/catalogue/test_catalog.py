@@ -71,11 +71,11 @@ def test_wrong_arguments_say_what_is_right(tmp_path):
         vdata.load("kitti_flow", fake=True, flw="occ")
     with pytest.raises(PlanError, match="one of"):
         vdata.load("kitti_flow", fake=True, flow="both")
-    with pytest.raises(UnknownDatasetError, match="data_scene_flow.zip from https"):
+    with pytest.raises(UnknownDatasetError, match=r"data_scene_flow\.zip from https"):
         vdata.load("kitti_flow", root=tmp_path)
     with pytest.raises(PlanError, match="cannot download"):
         vdata.load("kitti_flow", root=tmp_path, download=True)
-    with pytest.raises(UnknownDatasetError, match="no .tar at"):
+    with pytest.raises(UnknownDatasetError, match=r"no \.tar at"):
         vdata.load(str(tmp_path / "no" / "where"))
 
 

@@ -185,7 +185,7 @@ def pipelines(draw):
             pipe, model = pipe.repeat(k), model * k
         elif verb == "concat" and n < 100:
             other = draw(st.integers(1, 20))
-            pipe, model = vdata.concat(pipe, numbers(other)), model + list(range(other))
+            pipe, model = vdata.concat(pipe.select("x"), numbers(other).select("x")), model + list(range(other))
         elif verb == "zip":
             pipe = vdata.zip(pipe.select("x"), pipe.select("x").rename(y="x"))
             pipe = pipe.select("x")

@@ -202,7 +202,7 @@ def test_every_flipped_bit_is_found_or_harmless(packed, tmp_path):
 
 
 def test_every_cut_is_found(packed, tmp_path):
-    folder, pipe = packed
+    folder, _ = packed
     whole = {p.name: p.read_bytes() for p in folder.iterdir()}
     shard = "shard-000001.tar"
     for cut in [*range(0, len(whole[shard]), 512 * 7), len(whole[shard]) - 1]:
