@@ -48,13 +48,7 @@ _FIELDS = {
     "image": Field("Image", "uint8", (3, "H", "W")),
     "label": Field("Label", "int64", (), meta={"categories": BREEDS}, doc="the breed"),
     "species": Field("Label", "int64", (), meta={"categories": SPECIES}),
-    "mask": Field(
-        "Mask",
-        "uint8",
-        ("H", "W"),
-        meta={"kind": "semantic"},
-        doc="trimap as in the file: 1 pet, 2 background, 3 border",
-    ),
+    "mask": Field("Mask", "uint8", ("H", "W"), meta={"kind": "semantic"}, doc="trimap: 1 pet, 2 background, 3 border"),
     "boxes": Field("BoundingBoxes", "float32", ("N", 4), meta={"format": "XYXY"}, doc="the head; none for test images"),
     "labels": Field("Label", "int64", ("N",), meta={"categories": BREEDS}, doc="the breed, for each box"),
 }

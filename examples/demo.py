@@ -64,7 +64,7 @@ def look() -> None:
 
 def pack(out: Path, length: int) -> None:
     photos = vdata.load("moving_photos", length=length, **PHOTOS).select(*FRAMES)
-    motorcycle = vdata.load("motorcycle").decode().apply(T.Resize(SIZE)).map(left_half)
+    motorcycle = vdata.load("motorcycle").apply(T.Resize(SIZE)).map(left_half)
     for name, pipe in {"photos": photos, "motorcycle": motorcycle}.items():
         packed = pipe.pack(str(out / name), samples_per_shard=64, overwrite=True)
         shards = sorted((out / name).glob("*.tar"))

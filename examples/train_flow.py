@@ -74,7 +74,7 @@ def train(
             optimizer.step()
             recent = [*recent[-24:], error.item()]
             mean = f"{sum(recent) / len(recent):.2f} px"
-            bar.set_postfix_str(f"end-point error {mean}")
+            bar.set_postfix_str(f"EPE {mean}")
             bar.update(1)
             if step % 25 == 0:
                 bar.write(f"   step {step:4} of {total}   end-point error {mean}")

@@ -148,7 +148,11 @@ def verify(url: str) -> None:
 def doctor() -> None:
     """What a bug report needs: versions of everything that matters."""
     click.echo(f"python {platform.python_version()} on {platform.platform()}")
-    for requirement in metadata.requires("vdata-vision") or []:
+    try:
+        needed = metadata.requires("vdata-vision") or []
+    except metadata.PackageNotFoundError:
+        raise click.ClickException("vdata is imported from a checkout that is not installed: pip install -e . in it") from None
+    for requirement in needed:
         name = requirement.split(";")[0].split(">")[0].split("[")[0].strip()
         try:
             click.echo(f"{name} {metadata.version(name)}")

@@ -249,8 +249,8 @@ def failing_at(nth: int, real):
     return step
 
 
-# Two syncs and one rename for each of three shards and two files.
-@pytest.mark.parametrize(("step", "times"), [("fsync", 10), ("replace", 5)])
+# Two syncs and one rename for each of three shards, the mark and the two files of the manifest.
+@pytest.mark.parametrize(("step", "times"), [("fsync", 12), ("replace", 6)])
 def test_a_failure_at_any_step_leaves_nothing(tmp_path, monkeypatch, step, times):
     for nth in range(1, times + 1):
         with monkeypatch.context() as patch, pytest.raises(ShardError, match="No space left"):
@@ -310,6 +310,8 @@ def test_a_crash_before_the_manifest_leaves_none(tmp_path):
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-    assert names_in(str(tmp_path)) == [f"shard-00000{i}.tar" for i in range(3)]
+    assert names_in(str(tmp_path)) == ["UNFINISHED", *(f"shard-00000{i}.tar" for i in range(3))]
     with pytest.raises(ShardError, match="no such file"):
         Manifest.load(tmp_path)
+    with pytest.raises(ShardError, match="at work here, or was killed"):
+        Manifest.index(tmp_path)

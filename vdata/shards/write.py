@@ -244,7 +244,12 @@ class ShardWriter:
                 "there are shards of this name but no manifest: what a broken writer left, or somebody's data", url=self.url,
                 do="write elsewhere, or pass overwrite=True to replace them",
             )  # fmt: skip
-        write_file(join(self.url, files.UNFINISHED), b"a writer is at work, or was killed: these shards are not a data set\n")
+        mark = join(self.url, files.UNFINISHED)
+        try:
+            write_file(mark, b"a writer is at work, or was killed: these shards are not a data set\n")
+        except ShardError:
+            remove(mark)
+            raise
         for url in (manifest, join(self.url, files.SIDECAR), *there):
             remove(url)
 
