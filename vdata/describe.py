@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 
 from vdata import plan, survey
 
@@ -61,8 +62,10 @@ def _lines(stage: plan.Stage, indent: str) -> list[str]:
     for kid in plan.children(stage):
         deeper = indent + "  " if isinstance(stage, plan.Several) else indent
         lines += _lines(kid, deeper)
-    shown = f"{indent}{stage.name:<{_VERB}}{stage.arguments()}".rstrip()
-    return [*lines, *_beside(shown, _changed(stage), " " * (len(indent) + _VERB))]
+    margin = " " * (len(indent) + _VERB)
+    said = textwrap.wrap(stage.arguments(), _WIDTH - len(margin), break_long_words=False, break_on_hyphens=False) or [""]
+    shown = [f"{indent}{stage.name:<{_VERB}}{said[0]}".rstrip(), *(margin + more for more in said[1:])]
+    return [*lines, *shown[:-1], *_beside(shown[-1], _changed(stage), margin)]
 
 
 def _changed(stage: plan.Stage) -> list[str]:

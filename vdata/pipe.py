@@ -24,6 +24,7 @@ from vdata.plan import Stage
 from vdata.rewrite import optimise
 from vdata.run.epoch import SharedEpoch
 from vdata.run.loader import Loader
+from vdata.run.make import Node, compile
 from vdata.run.ring import Inline
 from vdata.run.walk import State, Walk, scan
 from vdata.transforms import Compose, Transform
@@ -42,6 +43,7 @@ class DataPipe(IterableDataset):
         self._epoch = SharedEpoch()  # the workers of a foreign loader learn it from here
         self._state: State | None = None
         self._loaded = False
+        self._node: Node | None = None  # compiled for pipe[i]
 
     @property
     def plan(self) -> Stage:
@@ -253,17 +255,18 @@ class DataPipe(IterableDataset):
 
     def __getitem__(self, index: int) -> Any:
         """Item `index` of epoch 0 (a sample, or a batch), by random access."""
-        local = optimise(self._plan, scan)
-        if local.access != "dense":
-            raise NoIndexError(f"pipe[i] needs an index: {survey.not_elastic(self._plan) or 'this pipe is a stream'}")
-        count = local.length
-        assert count is not None
+        if self._node is None:
+            local = optimise(self._plan, scan)
+            if local.access != "dense":
+                raise NoIndexError(f"pipe[i] needs an index: {survey.not_elastic(self._plan) or 'this pipe is a stream'}")
+            self._node = compile(local)
+        count = self._node.length
         if isinstance(index, slice):
             raise TypeError("pipe[i] takes an int: a range is .skip(a).take(n)")
         index = operator.index(index)
         if not (0 <= index < count or (count != math.inf and -count <= index < 0)):
             raise IndexError(f"index {index} is out of range for {count} items")
-        item = Inline().node(local).make(0, index if index >= 0 else int(count) + index)
+        item = self._node.make(0, index if index >= 0 else int(count) + index)
         assert item is not None
         return item.value
 
@@ -356,7 +359,7 @@ class DataPipe(IterableDataset):
         return DataPipe(plan.Concat((self._plan, other._plan)))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_plan": self._plan, "_epoch": self._epoch, "_state": self._state, "_loaded": self._loaded}
+        return {"_plan": self._plan, "_epoch": self._epoch, "_state": self._state, "_loaded": self._loaded, "_node": None}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -123,6 +123,19 @@ class Several(Stage):
         return f"{len(self.sources)} pipes"
 
 
+def _common(fields: list[Field], parts: int) -> Field:
+    """What holds of a field in all pipes: what they agree in; optional where some lack it."""
+    first = fields[0]
+    alike = {n: all(getattr(f, n) == getattr(first, n) for f in fields) for n in ("type", "dtype", "shape")}
+    return Field(
+        type=first.type if alike["type"] else "",
+        dtype=first.dtype if alike["dtype"] else "",
+        shape=first.shape if alike["shape"] else (),
+        meta=first.meta,
+        optional=len(fields) < parts or any(f.optional for f in fields),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Concat(Several):
     """One pipe after the other."""
@@ -138,8 +151,11 @@ class Concat(Several):
 
     @property
     def fields(self) -> Fields:
-        first = self.sources[0].fields
-        return first if all(s.fields == first for s in self.sources) else None
+        known = [s.fields for s in self.sources]
+        if None in known:
+            return None
+        parts = cast(list[Mapping[str, Field]], known)
+        return {n: _common([p[n] for p in parts if n in p], len(parts)) for part in parts for n in part}
 
     def blocks(self) -> np.ndarray:
         return np.concatenate([s.blocks() for s in self.sources])
