@@ -302,8 +302,7 @@ class DataPipe(IterableDataset):
 
     def load_state_dict(self, state: State) -> None:
         """Go on from `state` at the next iteration; another pipe's state raises StateError."""
-        self._walk().check(state)
-        self._state, self._loaded = copy.deepcopy(state), True
+        self._state, self._loaded = self._walk().adopt(state), True
         self._epoch.set(state["epoch"])
 
     def loader(

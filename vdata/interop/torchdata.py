@@ -24,8 +24,7 @@ class PipeNode(BaseNode[Any]):
     def reset(self, initial_state: dict[str, Any] | None = None) -> None:
         super().reset(initial_state)
         if initial_state is not None:
-            self._walk.check(initial_state)
-            self._state = dict(initial_state)
+            self._state = self._walk.adopt(initial_state)
         elif self._items is not None and self._state["position"]:
             # A pass that was left in the middle begins again.
             self._state = self._walk.start(self._state["epoch"])

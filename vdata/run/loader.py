@@ -6,7 +6,6 @@ import copy
 import math
 import operator
 import os
-import warnings
 import weakref
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -106,13 +105,9 @@ class Loader:
 
     def load_state_dict(self, state: State) -> None:
         """Go on from `state` at the next iteration. Another pipe's state raises StateError, another decoder warns."""
-        self.walk.check(state)
-        fresh = self.walk.start()
-        if state.get("decoder") != fresh["decoder"]:
-            warnings.warn(f"the state was saved with {state.get('decoder')}, here is {fresh['decoder']}: pixels may differ in their last bits", UserWarning, stacklevel=2)
+        adopted = self.walk.adopt(state)
         self.close()
-        self._state = {**copy.deepcopy(state), "decoder": fresh["decoder"]}
-        self._resume = True
+        self._state, self._resume = adopted, True
 
     def stats(self) -> dict[str, Any]:
         """What was delivered since the loader was made, and every broken sample that was replaced."""

@@ -6,7 +6,9 @@ it is a cursor, good for the same rank of the same world.
 
 from __future__ import annotations
 
+import copy
 import math
+import warnings
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -82,6 +84,14 @@ class Walk:
 
     def _batches(self) -> list[str]:
         return [f"batch({s.arguments()})" for s in plan.chain(self.written) if isinstance(s, plan.Batch)]
+
+    def adopt(self, state: State) -> State:
+        """A copy of a state that belongs here; another decoder than the one that it was saved with warns."""
+        self.check(state)
+        here = codecs.names()
+        if state.get("decoder") != here:
+            warnings.warn(f"the state was saved with {state.get('decoder')}, here is {here}: pixels may differ in their last bits", UserWarning, stacklevel=3)
+        return {**copy.deepcopy(state), "decoder": here}
 
     def check(self, state: State) -> None:
         """Raise StateError where a state belongs to something else, naming the first difference."""
