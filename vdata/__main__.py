@@ -1,4 +1,4 @@
-"""The command line: `vdata list | info | preview | pack | index | verify | doctor`. Each says what it does with --help."""
+"""The command line: `vdata list | info | show | preview | pack | index | verify | doctor`. Each says what it does with --help."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ pictures of unequal sizes.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,9 +16,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vdata.tensors import BoundingBoxes, KeyPoints, Label, Mask, TypedTensor
+from vdata.tensors import BoundingBoxes, Flow, KeyPoints, Label, Mask, TypedTensor
 
 At = tuple[int, ...]  # a sample's place: (epoch, position, sub-index, ...)
+
+
+def each_tensor(value: Any, change: Callable[[Any], Any]) -> Any:
+    """`value` with every tensor and Ragged in it changed; dicts, lists and tuples keep their type."""
+    if isinstance(value, (Tensor, Ragged)):
+        return change(value)
+    if isinstance(value, Batch):
+        return value.replace({n: each_tensor(v, change) for n, v in value.items()})
+    if isinstance(value, dict):
+        return {n: each_tensor(v, change) for n, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        parts = [each_tensor(v, change) for v in value]
+        return type(value)(*parts) if isinstance(value, tuple) and type(value) is not tuple else type(value)(parts)
+    return value
+
+
+def pinned(value: Any) -> Any:
+    """A tensor or Ragged in page-locked memory; one on a device stays there."""
+    return value.pin_memory() if isinstance(value, Ragged) or value.device.type == "cpu" else value
 
 
 class Ragged:
@@ -30,10 +51,13 @@ class Ragged:
     (2, torch.Size([0, 4]), [0, 2, 2])
     """
 
-    __slots__ = ("metas", "offsets", "shapes", "type", "values")
+    __slots__ = ("_starts", "metas", "offsets", "shapes", "type", "values")
 
     def __init__(self, values: Tensor, offsets: Tensor, shapes: list[tuple[int, ...]], type: type, metas: list[dict[str, Any]]):
         self.values, self.offsets, self.shapes, self.type, self.metas = values, offsets, shapes, type, metas
+        # The same on the host: indexing must not wait for a device.
+        rows = [s[0] if values.ndim == len(s) else math.prod(s) for s in shapes]
+        self._starts = [0, *itertools.accumulate(rows)]
 
     @classmethod
     def of(cls, items: Sequence[Tensor]) -> Ragged:
@@ -56,26 +80,26 @@ class Ragged:
         if not -len(self) <= index < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} items")
         index %= len(self)
-        start, stop = int(self.offsets[index]), int(self.offsets[index + 1])
-        plain = self.values[start:stop].reshape(self.shapes[index])
+        plain = self.values[self._starts[index] : self._starts[index + 1]].reshape(self.shapes[index])
         return self.type.make(plain, self.metas[index]) if issubclass(self.type, TypedTensor) else plain
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
 
-    def _with(self, move: Callable[[Tensor], Tensor]) -> Ragged:
-        metas = [{n: move(v) if isinstance(v, Tensor) else v for n, v in m.items()} for m in self.metas]
-        return Ragged(move(self.values), move(self.offsets), self.shapes, self.type, metas)
+    def _with(self, values: Tensor, follow: Callable[[Tensor], Tensor]) -> Ragged:
+        metas = [{n: follow(v) if isinstance(v, Tensor) else v for n, v in m.items()} for m in self.metas]
+        return Ragged(values, follow(self.offsets), self.shapes, self.type, metas)
 
-    def to(self, *args: Any, **kwargs: Any) -> Ragged:
-        """Moved to a device (arguments as `Tensor.to`); a dtype changes the values alone."""
-        out = self._with(lambda t: t.to(*args, **kwargs))
-        out.offsets = out.offsets.to(torch.int64)
-        return out
+    def to(self, *args: Any, force: bool = False, **kwargs: Any) -> Ragged:
+        """Moved to a device (arguments as `Tensor.to`); a dtype changes the values alone. Flow as `Flow.to`."""
+        if issubclass(self.type, Flow) and len(self) and not force:
+            self.type.make(self.values[:0], self.metas[0]).to(*args, **kwargs)  # refuses a dtype that would move pixels
+        values = self.values.to(*args, **kwargs)
+        return self._with(values, lambda t: t.to(values.device))
 
     def pin_memory(self) -> Ragged:
         """In page-locked memory."""
-        return self._with(lambda t: t.pin_memory())
+        return self._with(pinned(self.values), pinned)
 
     def __repr__(self) -> str:
         return f"Ragged({len(self)} x {self.type.__name__}, {str(self.values.dtype).removeprefix('torch.')}, {len(self.values)} rows)"
@@ -102,16 +126,13 @@ class Batch(dict[str, Any]):
         """The samples again, each a dict (tensors are views of the batch's)."""
         return [{name: value[i] for name, value in self.items()} for i in range(self.size)]
 
-    def _with(self, move: Callable[[Any], Any]) -> Batch:
-        return Batch({n: move(v) if isinstance(v, (Tensor, Ragged)) else v for n, v in self.items()}, self.size, self.at)
-
     def to(self, *args: Any, **kwargs: Any) -> Batch:
         """Every tensor moved, arguments as `Tensor.to`."""
-        return self._with(lambda t: t.to(*args, **kwargs))
+        return self.replace({n: each_tensor(v, lambda t: t.to(*args, **kwargs)) for n, v in self.items()})
 
     def pin_memory(self) -> Batch:
         """Every tensor in page-locked memory."""
-        return self._with(lambda t: t.pin_memory())
+        return self.replace({n: each_tensor(v, pinned) for n, v in self.items()})
 
     def copy(self) -> Batch:
         """The same leaves in another Batch."""
@@ -175,9 +196,11 @@ def _joined(values: list[Any]) -> Any:
         return _stack(values)
     if all(isinstance(v, (bool, int, float, np.number, np.bool_)) for v in values):
         numbers = np.asarray(values)
-        return torch.as_tensor(numbers) if numbers.dtype != object else values  # integers of more than 64 bits stay a list
+        # Integers that no 64 bits hold together stay a list: as floats they would lose digits.
+        lossy = numbers.dtype == object or (numbers.dtype.kind == "f" and all(isinstance(v, (int, np.integer)) for v in values))
+        return values if lossy else torch.as_tensor(numbers)
     if any(isinstance(v, (Tensor, np.ndarray)) for v in values):
-        raise TypeError(f"tensors and arrays of numbers join only their like, got {', '.join(sorted({_kind(v) for v in values}))}")
+        raise TypeError(f"tensors and arrays of numbers join only their like, got {', '.join(sorted({_kind(v) for v in values}))}: cast them in a .map(fn), or .select() it away")
     return values
 
 

@@ -106,7 +106,7 @@ def info(name: str) -> Card:
 
 
 def load(
-    name_or_url: str, split: str | None = None, *, root: str | os.PathLike[str] | None = None, download: bool = False,
+    name_or_url: str | os.PathLike[str], split: str | None = None, *, root: str | os.PathLike[str] | None = None, download: bool = False,
     fake: bool = False, **options: Any,
 ) -> DataPipe:  # fmt: skip
     """A dataset by its name; or shards at a URL; or a folder of pictures.
@@ -114,12 +114,14 @@ def load(
     split    "train" where there is one, else the only one
     root     the folder that holds the archives as downloaded, or the extracted tree in torchvision's layout;
              by default `$VDATA_HOME/<name>`, else the user's cache folder
+    download not yet: raises, and says which files to put where
     fake     tiny made-up data in the real on-disk format instead
     options  see the card: `print(vdata.info(name))`
 
     >>> vdata.load("kitti_flow", fake=True)[0]["flow"].views
     ('image1', 'image2')
     """
+    name_or_url = os.fspath(name_or_url)
     if name_or_url not in list_datasets():
         return _from_url(name_or_url, split, root, fake, options)
     module = _module(name_or_url)
@@ -211,15 +213,11 @@ def _from_url(url: str, split: str | None, root: Any, fake: bool, options: Mappi
     if split is not None or root is not None or fake:
         raise PlanError(f"split, root and fake belong to datasets of the catalogue; {url!r} is a URL")
     if url.endswith(".py"):
-        return _from_file(url)
+        raise PlanError(f"{url}: datasets of one's own in a file are not read yet; write vdata.from_folder, from_torch or from_iterable")
     folder = Path(url)
     if folder.is_dir() and not (folder / "manifest.json").exists() and not any(folder.glob("*.tar")):
         return from_folder(url, **options)
     return open(url, **options)
-
-
-def _from_file(path: str) -> DataPipe:
-    raise PlanError(f"{path}: datasets of one's own in a file are not read yet; write vdata.from_folder, from_torch or from_iterable")
 
 
 def _near(word: str, words: Any) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -18,8 +19,10 @@ from vdata.progress import progress
 from vdata.run.ring import Inline
 from vdata.run.walk import Walk
 from vdata.sharded import Sharded
+from vdata.shards.urls import local_path, scheme
 from vdata.shards.write import ShardWriter
 from vdata.start import open
+from vdata.tensors import Label
 
 _AHEAD = 64
 
@@ -37,19 +40,21 @@ def pack(
     overwrite   replace a data set that is already there
     quiet       no progress bar (default: one where the output is a terminal)
 
+    Broken samples of a pipe with `.decode(on_error="skip")` are left out, and a warning says how many.
     Raises PlanError for samples that are no dicts, whose fields change their type, or with a key that cannot be.
 
     >>> len(pack(vdata.from_torch([{"x": 1}, {"x": 2}]), "memory://doc/pack", quiet=True))
     2
     """
-    if overwrite and any(os.fspath(url).rstrip("/") == base.rstrip("/") for base in _read_from(pipe)):
+    if overwrite and any(_one_in_the_other(os.fspath(url), base) for base in _read_from(pipe)):
         raise PlanError(f"pack: the pipe reads from {url}, which would be removed first: write to another folder")
     walk = Walk(pipe.plan, decode=False)
     total = walk.total if walk.elastic else None
     schema: dict[str, Field] = {}
     number = 0
+    left_out: list[dict[str, Any]] = []
     with ShardWriter(url, schema, samples_per_shard=samples_per_shard, bytes_per_shard=bytes_per_shard, prefix=prefix, overwrite=overwrite) as writer:
-        samples = (item.value for item, _ in walk.run(walk.start(), Inline()))
+        samples = _whole(walk.run(walk.start(), Inline()), left_out)
         with progress("pack", total, quiet=quiet) as bar, ThreadPoolExecutor(1) as ahead:
             for key, fields, members, columns in _ahead(ahead, samples, pipe.plan.fields or {}):
                 _agree(schema, fields, key)
@@ -58,7 +63,32 @@ def pack(
                 bar.update(1)
         if not number:
             raise PlanError("pack: the pipe is empty")
+    if left_out:
+        first = left_out[0]["error"]
+        warnings.warn(f"pack left out {len(left_out)} broken samples, the first: {first}", UserWarning, stacklevel=2)
     return open(os.fspath(url))
+
+
+def _whole(items: Iterable[Any], left_out: list[dict[str, Any]]) -> Iterator[Any]:
+    """Samples that are themselves: a data set holds no substitutes."""
+    for item, _ in items:
+        if item.broken:
+            left_out.extend(item.broken)
+        else:
+            yield item.value
+
+
+def _one_in_the_other(url: str, other: str) -> bool:
+    """Whether two folders are one, however they are spelt, or one lies in the other."""
+    here, there = (_spelling(u) + "/" for u in (url, other))
+    return here.startswith(there) or there.startswith(here)
+
+
+def _spelling(url: str) -> str:
+    path = local_path(url)
+    if path is not None:
+        return os.path.realpath(path)
+    return f"{scheme(url)}://" + url.split("://", 1)[1].split("?")[0].strip("/")
 
 
 def _read_from(pipe: DataPipe) -> list[str]:
@@ -113,7 +143,7 @@ def _scalar(value: Any) -> int | float | None:
     if isinstance(value, Encoded):
         known = value.type or ("int" if value.suffix in ("cls", "cls2", "index") else "")
         return _scalar(codecs.decode(value)) if known in ("int", "float", "Label") else None
-    if isinstance(value, bool) or type(value).__name__ == "Label":
+    if isinstance(value, (bool, Label)):
         return int(value) if isinstance(value, bool) or value.ndim == 0 else None
     return value if isinstance(value, (int, float)) else None
 

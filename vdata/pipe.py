@@ -11,9 +11,10 @@ import difflib
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 
 from vdata import plan, survey
@@ -26,12 +27,16 @@ from vdata.run.epoch import SharedEpoch
 from vdata.run.loader import Loader
 from vdata.run.make import Node, compile
 from vdata.run.ring import Inline
+from vdata.run.store import Store
 from vdata.run.walk import State, Walk, scan
 from vdata.transforms import Compose, Transform
 
 
 class DataPipe(IterableDataset):
     """Samples of a dataset and what is to be done with them, as a value: it prints, compares and pickles.
+
+    Pipes are equal where their stages, arguments and sources' digests are; functions, and datasets given to
+    `from_torch` and `from_iterable`, count by their names.
 
     >>> pipe = vdata.from_iterable([{"x": i} for i in range(10)]).filter(even).map(halve).batch(2)
     >>> [batch["x"].tolist() for batch in pipe]
@@ -129,14 +134,15 @@ class DataPipe(IterableDataset):
         return DataPipe(plan.Enumerate(self._plan, start))
 
     def cache(self, limit: int | None = None) -> DataPipe:
-        """Keep decoded samples in memory, up to `limit` bytes in each process, for the epochs of one loader.
+        """Keep decoded samples in memory, up to `limit` bytes, for every loader of this pipe in this process.
 
-        What stands before it must be the same in every epoch: no shuffle, no random transform.
+        What stands before it must be the same in every epoch: no shuffle, no random transform. Worker processes live
+        for one epoch and would keep nothing, so mode="process" refuses it.
 
         >>> len(vdata.from_torch([({"x": 1},)]).cache())
         1
         """
-        return DataPipe(plan.Cache(self._plan, limit))
+        return DataPipe(plan.Cache(self._plan, limit, Store(limit)))
 
     def seed(self, n: int) -> DataPipe:
         """The seed of this pipe's transforms, wherever it stands; 0 where it is not given. `shuffle` has its own.
@@ -159,15 +165,15 @@ class DataPipe(IterableDataset):
     def shuffle(self, seed: int = 0, *, buffer_size: int | None = None, window: int | str | None = None) -> DataPipe:
         """Another order each epoch, a function of (seed, epoch) alone.
 
+        The first argument is a seed; webdataset's and torch's is a buffer size, which an index does not need.
         With an index: a keyed bijection, whole up to 65,536 samples, else within windows of shards (`window`: how many
         samples at least, or "all"). Over a stream: a buffer of `buffer_size` samples.
 
         >>> [s["x"] for s in vdata.from_torch([{"x": i} for i in range(5)]).shuffle(seed=1)]
         [3, 2, 4, 1, 0]
         """
-        for s in plan.line(self._plan):
-            if type(s).__name__ == "Mix":
-                raise PlanError("shuffle over a mix would undo its weights: shuffle each child before mixing")
+        if buffer_size is not None and _whole("shuffle(buffer_size)", buffer_size) < 1:
+            raise PlanError(f"shuffle: buffer_size is at least 1, got {buffer_size}")
         return DataPipe(plan.Shuffle(self._plan, _seed("shuffle", seed), window, buffer_size))
 
     def repeat(self, n: int | None = None) -> DataPipe:
@@ -202,7 +208,7 @@ class DataPipe(IterableDataset):
         >>> [s["x"] for s in vdata.from_torch([{"x": i} for i in range(5)]).shard(2, 1)]
         [1, 3]
         """
-        return DataPipe(plan.Shard(self._plan, num_shards, index))
+        return DataPipe(plan.Shard(self._plan, _whole("shard", num_shards), _whole("shard", index)))
 
     def filter(self, fn: Callable[[Any], bool] | None = None, *, where: Any = None, scan: bool = False) -> DataPipe:
         """Samples for which `fn` holds.
@@ -214,7 +220,7 @@ class DataPipe(IterableDataset):
         >>> [s["x"] for s in vdata.from_torch([{"x": i} for i in range(4)]).filter(even, scan=True)]
         [0, 2]
         """
-        return DataPipe(plan.Filter(self._plan, None if fn is None else _function("filter", fn), where, scan))
+        return DataPipe(plan.Filter(self._plan, None if fn is None else _function("filter", fn), _canonical(where), scan))
 
     # -- other numbers of items ---------------------------------------------------------------------------------------------
 
@@ -224,7 +230,7 @@ class DataPipe(IterableDataset):
         >>> [b["x"].tolist() for b in vdata.from_torch([{"x": i} for i in range(3)]).batch(2)]
         [[0, 1], [2]]
         """
-        return DataPipe(plan.Batch(self._plan, batch_size, drop_last, collate_fn))
+        return DataPipe(plan.Batch(self._plan, _whole("batch", batch_size), drop_last, collate_fn))
 
     def unbatch(self) -> DataPipe:
         """The samples of each batch, one by one.
@@ -292,7 +298,7 @@ class DataPipe(IterableDataset):
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch of the next iteration, here and in the workers of a foreign loader."""
-        self._epoch.set(_whole("set_epoch", epoch))
+        self._epoch.set(_count("set_epoch", epoch))
         self._state, self._loaded = None, False
 
     def state_dict(self) -> State:
@@ -436,7 +442,15 @@ def _whole(verb: str, n: Any) -> int:
         raise PlanError(f"{verb} takes a whole number, got {n!r}") from None
 
 
+def _canonical(where: Any) -> Any:
+    """Collections of wanted values as sorted tuples, so that a plan's digest does not depend on the order of a set."""
+    if not isinstance(where, Mapping):
+        return where
+    many = (list, tuple, set, frozenset, range, np.ndarray)
+    return {n: tuple(sorted(np.unique(list(v)).tolist())) if isinstance(v, many) else v for n, v in where.items()}
+
+
 def _count(verb: str, n: Any) -> int:
-    if _whole(verb, n) < 0:
-        raise PlanError(f"{verb} takes a number of samples, at least 0, got {n!r}")
+    if not 0 <= _whole(verb, n) < 2**63:
+        raise PlanError(f"{verb} takes a whole number, at least 0, got {n!r}")
     return operator.index(n)

@@ -126,12 +126,12 @@ class Several(Stage):
 def _common(fields: list[Field], parts: int) -> Field:
     """What holds of a field in all pipes: what they agree in; optional where some lack it."""
     first = fields[0]
-    alike = {n: all(getattr(f, n) == getattr(first, n) for f in fields) for n in ("type", "dtype", "shape")}
+    alike = {n: all(getattr(f, n) == getattr(first, n) for f in fields) for n in ("type", "dtype", "shape", "meta")}
     return Field(
         type=first.type if alike["type"] else "",
         dtype=first.dtype if alike["dtype"] else "",
         shape=first.shape if alike["shape"] else (),
-        meta=first.meta,
+        meta=first.meta if alike["meta"] else {},
         optional=len(fields) < parts or any(f.optional for f in fields),
     )
 
@@ -139,6 +139,10 @@ def _common(fields: list[Field], parts: int) -> Field:
 @dataclass(frozen=True, eq=False)
 class Concat(Several):
     """One pipe after the other."""
+
+    def __post_init__(self) -> None:
+        if any(s.length == math.inf for s in self.sources[:-1]):
+            raise PlanError("concat: what stands after an endless pipe is never reached: put .repeat() last, or .take(n) it")
 
     @property
     def length(self) -> Length:
@@ -169,6 +173,10 @@ class Zip(Several):
         lengths = {s.length for s in self.sources if s.length is not None}
         if len(lengths) > 1:
             raise PlanError(f"zip needs pipes of one length, got {[s.length for s in self.sources]}: cut the longer ones with .take(n)")
+        if any(isinstance(s, Decode) and s.on_error == "skip" for kid in self.sources for s in chain(kid)):
+            raise PlanError(
+                'zip: on_error="skip" inside one pipe would pair its substitute with another sample: write .decode(on_error="skip") after zip'
+            )
         if any(s.access == "holes" for s in self.sources):
             raise PlanError("zip cannot pair a filtered pipe whose survivors are not known: use .filter(fn, scan=True) there")
 
@@ -228,10 +236,12 @@ class Decode(Stage):
 
     mode      "RGB": pictures have three channels; "unchanged": as they lie (grey, alpha, 16 bit)
     on_error  "raise", or "skip": a broken sample is replaced by the next good one of its lane, and named
+    keep      decode only to see whether it can be done, and hand on the bytes (what packing does)
     """
 
     mode: str = "RGB"
     on_error: str = "raise"
+    keep: bool = False
     each, orders = True, False
 
     def arguments(self) -> str:
@@ -305,9 +315,10 @@ class ToTuple(Stage):
 
 @dataclass(frozen=True, eq=False)
 class Cache(Stage):
-    """Decoded samples kept in memory after their first use, up to `limit` bytes in each process."""
+    """Decoded samples kept in memory after their first use, up to `limit` bytes. The store goes with the stage."""
 
     limit: int | None = None
+    store: Any = None
     each, decoded, orders = True, True, False
 
     def __post_init__(self) -> None:
@@ -477,8 +488,11 @@ class Filter(Stage):
     def __post_init__(self) -> None:
         if (self.fn is None) == (self.where is None):
             raise PlanError("filter takes a function of the sample, or where=... on columns of the index: one of them")
-        if (self.where is not None or self.scan) and self.source.access == "stream":
-            raise PlanError("filter(where=..., scan=True) needs an index; this pipe is a stream: filter before the stage that made it one")
+        if (self.where is not None or self.scan) and self.source.access != "dense":
+            raise PlanError(
+                "filter(where=...) and filter(fn, scan=True) need an index with a sample at every position: put them before "
+                "the plain filter (or give that one scan=True) and before any stage that makes a stream"
+            )
         if self.where is not None or self.scan:
             for stage in chain(self.source):
                 if not isinstance(stage, (Read, Map, Apply, Decode, Select, Rename, Seed, Filter, Take, Skip, Shard, Concat, Zip, Pick)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -42,8 +43,13 @@ from vdata.survey import bind, rebuild, transform
 class DecodeApply(Apply):
     """A decode and the transforms over it, run as one: the first transform's window is all that is decoded."""
 
-    decode: Decode | None = None
+    decode: Any = None  # the Decode
     decoded = False
+
+    @property
+    def on_error(self) -> str:
+        return self.decode.on_error
+
     name = "decode+apply"  # type: ignore[assignment]
 
 
@@ -54,8 +60,8 @@ Scan = Callable[[Filter, Stage], np.ndarray]
 def optimise(plan: Stage, scan: Scan, *, decode: bool = True, fuse: bool = True) -> Stage:
     """The plan as it will run. With `decode=False` what no stage needs decoded stays as bytes."""
     placed, pending = place_decode(bind(fill_in_filters(plan, scan)))
-    if decode and pending is not None:
-        placed = replace(pending, source=placed)
+    if pending is not None and (decode or pending.on_error == "skip"):
+        placed = replace(pending, source=placed, keep=not decode)
     return transform(placed, fuse_decode_crop) if fuse else placed
 
 
@@ -143,4 +149,4 @@ def fuse_decode_crop(stage: Stage) -> Stage:
     if not stage.transform.windowed:
         return stage
     decode = stage.source
-    return DecodeApply(decode.source, stage.transform, stage.path, stage.seed, replace(decode))
+    return DecodeApply(decode.source, stage.transform, stage.path, stage.seed, decode)

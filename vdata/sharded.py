@@ -54,7 +54,7 @@ class Sharded(Source):
         except ShardError as error:
             raise error.at(**where) from error.__cause__
         if place.crc is not None and crc32c(data) != place.crc:
-            raise ChecksumError("the bytes are not those that were written", do="restore the shard from a good copy, or read with on_error='skip'", **where)
+            raise ChecksumError("the bytes are not those that were written", do="restore the shard from a good copy, or leave it out with .decode(on_error='skip')", **where)
         known = self.fields[field]
         meta: dict[str, Any] = dict(known.meta)
         orient = meta.pop("orient", self.orient)

@@ -11,6 +11,7 @@ and the canvas is [0, W] x [0, H]. All seven types share this one convention.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
@@ -98,6 +99,9 @@ class TypedTensor(Tensor):
             return out
         rows = {n: None if (v := getattr(self, n)) is None else v[index] for n in self._rows}
         return self.make(out, {**self.meta(), **rows})
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))  # rows keep their type
 
     def __deepcopy__(self: T, memo: dict[int, Any]) -> T:
         out = self.clone().detach()
@@ -354,7 +358,7 @@ class Flow(TypedTensor):
         if data.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"Flow is float32 (or float64), not {data.dtype}: less would move pixels")
         if valid is not None:
-            data = torch.where(_tensor(valid, device=device).bool().unsqueeze(-3), data, torch.nan)
+            data = torch.where(_tensor(valid, device=data.device).bool().unsqueeze(-3), data, torch.nan)
         size = tuple(data.shape[-2:]) if target_size is None else (int(target_size[0]), int(target_size[1]))
         return cls.make(data, {"views": (str(views[0]), str(views[1])), "target_size": size, "sparse": bool(sparse)})
 
@@ -407,7 +411,7 @@ class Label(TypedTensor):
         """The category of a single label, or a list of them."""
         names = self.categories
         if names is None:
-            raise ValueError("this Label has no categories")
+            raise AttributeError("this Label has no categories")
 
         def pick(value: Any) -> Any:
             return [pick(v) for v in value] if isinstance(value, list) else names[value]

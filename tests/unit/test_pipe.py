@@ -281,7 +281,7 @@ WRONG = {
     "shard negative": (lambda: numbers().shard(3, -1), r"0\.\.2"),
     "shard none": (lambda: numbers().shard(0, 0), "shard"),
     "batch": (lambda: numbers().batch(0), "positive"),
-    "batch a half": (lambda: numbers().batch(2.0), "positive"),
+    "batch a half": (lambda: numbers().batch(2.0), "whole number"),
     "decode mode": (lambda: numbers().decode(mode="L"), "RGB"),
     "decode errors": (lambda: numbers().decode(on_error="ignore"), "skip"),
     "decode late": (lambda: numbers().map(halve).decode(), "before"),

@@ -153,7 +153,7 @@ def _flow(rows: np.ndarray, window: Window | None) -> Tensor:
 
 
 def _planes(rows: np.ndarray) -> Tensor:
-    out = torch.empty(rows.shape[2], *rows.shape[:2])
+    out = torch.empty(rows.shape[2], *rows.shape[:2], device="cpu")
     out.numpy()[...] = rows.transpose(2, 0, 1)
     return out
 

@@ -197,7 +197,7 @@ def _samples(picture: pillow.Image) -> Tensor:
     bands = picture.split()
     dtype = {"I": torch.int32, "F": torch.float32}.get(picture.mode, torch.uint8)
     dtype = torch.uint16 if picture.mode.startswith("I;16") else dtype
-    out = torch.empty(len(bands), picture.height, picture.width, dtype=dtype)
+    out = torch.empty(len(bands), picture.height, picture.width, dtype=dtype, device="cpu")
     for plane, band in zip(out.numpy(), bands, strict=True):
         plane[...] = np.asarray(band)
     return out

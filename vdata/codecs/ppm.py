@@ -54,7 +54,7 @@ def pixels(data: bytes | memoryview, window: Window | None = None, *, raw: bool 
     rows = np.frombuffer(data, dtype, int(np.prod(shape)), found.start).reshape(shape)
     part = rows[top : top + high, left : left + wide].transpose(2, 0, 1)
     full = 255 if found.top < 256 else 65535
-    out = torch.empty(part.shape, dtype=torch.uint8 if full == 255 else torch.uint16)
+    out = torch.empty(part.shape, dtype=torch.uint8 if full == 255 else torch.uint16, device="cpu")
     if raw or found.top == full:
         out.numpy()[...] = part
     else:

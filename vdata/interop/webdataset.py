@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
 from vdata import codecs
 from vdata.pipe import DataPipe
@@ -15,13 +15,15 @@ from vdata.start import from_iterable
 
 
 class _Samples(IterableDataset):
-    """Iterates undecoded samples as webdataset has them: {"__key__", "image.png": bytes, ...}."""
+    """Iterates undecoded samples as webdataset has them: {"__key__", "image.png": bytes, ...}; in a worker, its share."""
 
     def __init__(self, pipe: DataPipe):
-        self.walk = Walk(pipe.plan, decode=False)
+        self.plan = pipe.plan
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for item, _ in self.walk.run(self.walk.start(), Inline()):
+        info = get_worker_info()
+        walk = Walk(self.plan, decode=False, worker=info.id if info else 0, workers=info.num_workers if info else 1)
+        for item, _ in walk.run(walk.start(), Inline()):
             sample = item.value
             out: dict[str, Any] = {"__key__": sample.get("__key__", ""), "__url__": ""}
             for name, value in sample.items():
@@ -32,7 +34,7 @@ class _Samples(IterableDataset):
 
 
 def to_webdataset(pipe: DataPipe) -> Any:
-    """A `webdataset.DataPipeline` over one epoch of the pipe, its fields as bytes: `.decode("torchrgb")` and on from there.
+    """A `webdataset.DataPipeline` over epoch 0 of the pipe, its fields as bytes: `.decode("torchrgb")` and on from there.
 
     >>> [sorted(s) for s in to_webdataset(vdata.from_torch([{"x": 1}]))]
     [['__key__', '__url__', 'x.json']]

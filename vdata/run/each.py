@@ -100,17 +100,23 @@ def keeps(stage: plan.Stage, keep: Any, item: Item) -> bool:
 
 def applied(stage: plan.Apply, item: Item) -> Any:
     """A sample or batch under the stage's transforms, drawn for by its place."""
+    if item.count > 1 and not isinstance(item.value, Batch):
+        raise PlanError(
+            f".apply over {item.count} samples that are no vdata.Batch would move them all by one draw: put .apply(...) before "
+            ".to_tuple(), .enumerate() or .batch(..., collate_fn=...)"
+        )
     with noted(stage, item):
         return stage.transform(item.value, key=stage_key(stage, item))
 
 
 def windowed(stage: DecodeApply, item: Item) -> Any:
     """A sample decoded and transformed in one step."""
-    assert stage.decode is not None
-    if not isinstance(item.value, dict):  # a tuple has no names to look a window up by
+    value = item.value
+    if not isinstance(value, dict) or any(isinstance(v, (Mapping, list, tuple)) for v in value.values()):
+        # Windows are looked up by the names of a flat sample.
         return applied(stage, item.to(opened(stage.decode, item)))
     with noted(stage, item):
-        return decode_and_apply(stage.transform, item.value, stage_key(stage, item), stage.decode.mode)
+        return decode_and_apply(stage.transform, value, stage_key(stage, item), stage.decode.mode)
 
 
 def stage_key(stage: plan.Apply, item: Item) -> Key:
@@ -163,16 +169,17 @@ def _follow(value: Any, names: Mapping[str, str]) -> Any:
 def opened(stage: plan.Decode, item: Item) -> Any:
     """A sample with every leaf decoded."""
     with noted(stage, item):
-        return _decoded(item.value, stage.mode)
+        return _decoded(item.value, stage.mode, stage.keep)
 
 
-def _decoded(value: Any, mode: str, field: str | None = None) -> Any:
+def _decoded(value: Any, mode: str, keep: bool, field: str | None = None) -> Any:
     """Every Encoded leaf decoded, also in the tuples that `to_tuple` and `enumerate` make."""
     if isinstance(value, Encoded):
         try:
-            return codecs.decode(value, mode=mode)
+            out = codecs.decode(value, mode=mode)
         except DataError as error:
             raise error.at(field=field) from error.__cause__
+        return value if keep else out
     if isinstance(value, dict) and not isinstance(value, Batch):
-        return {n: _decoded(v, mode, n) for n, v in value.items()}
-    return tuple(_decoded(v, mode) for v in value) if type(value) is tuple else value
+        return {n: _decoded(v, mode, keep, n) for n, v in value.items()}
+    return tuple(_decoded(v, mode, keep) for v in value) if type(value) is tuple else value

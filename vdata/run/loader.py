@@ -38,6 +38,8 @@ class Loader:
             raise PlanError(f"prefetch and timeout must be positive and workers not negative, got {prefetch}, {timeout}, {workers}")
         if mode == "inline" and workers:
             raise PlanError(f'mode="inline" has no workers, got workers={workers}: leave it out, or use mode="thread"')
+        if mode == "process":
+            _fit_for_processes(written)
         rank, world_size = _world(rank, world_size)
         self.walk = Walk(written, rank=rank, world=world_size, uneven=uneven)
         self.mode = "inline" if workers == 0 else mode
@@ -74,10 +76,11 @@ class Loader:
     def _iterate(self, state: State) -> Generator[Any, None, None]:
         try:
             for item, after in self.walk.run(state, self._engine):
+                value = to_device(item.value, self.device, self.pin_memory)  # where this fails nothing was delivered
                 self._state = after
                 self._delivered += item.count
                 self._substituted += item.broken
-                yield to_device(item.value, self.device, self.pin_memory)
+                yield value
             self._state = self.walk.next_epoch(self._state)
         finally:
             self._engine.close()
@@ -136,6 +139,9 @@ class Loader:
     def __repr__(self) -> str:
         how = self.mode if self.mode == "inline" else f"{self.workers} {self.mode} workers"
         world = f", rank {self.walk.rank} of {self.walk.world}" if self.walk.world > 1 else ""
+        windowed = [s for s in plan.chain(self.walk.local(0)) if isinstance(s, plan.Shuffle) and not s.order().whole]
+        if any(s.order().lanes % self.walk.world for s in windowed):
+            world += ", which reads the shards of all lanes, since ranks do not divide them"
         return f"Loader({how}{world}, epoch {self.epoch}, position {self._state['position']})"
 
 
@@ -164,6 +170,15 @@ class _Pass:
         self._items.close()
 
 
+def _fit_for_processes(written: plan.Stage) -> None:
+    """Raise for what worker processes would not help, or would do wrong."""
+    for stage in plan.chain(written):
+        if isinstance(stage, plan.Cache):
+            raise PlanError('cache keeps nothing in mode="process", whose workers live for one epoch: use mode="thread"')
+        if isinstance(stage, plan.Read) and stage.access == "stream":
+            raise PlanError(f'{stage.source.name} is a stream, which one process reads: use mode="thread", or .pack(url) it once')
+
+
 def _cores() -> int:
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
@@ -176,4 +191,7 @@ def _world(rank: int | None, world_size: int | None) -> tuple[int, int]:
         return operator.index(rank), operator.index(world_size)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if not 0 <= rank < world_size:
+        raise PlanError(f"the environment says RANK={rank} and WORLD_SIZE={world_size}: set both, or pass rank= and world_size=")
+    return rank, world_size

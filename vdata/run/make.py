@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import bisect
-import copy
 import math
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-import torch
 
 from vdata import plan
 from vdata.batch import At, collate
@@ -51,8 +46,8 @@ def _make(stage: plan.Stage) -> Make:
             return _decode(stage, _make(stage.source))
         case DecodeApply():
             return _decode_apply(stage, _make(stage.source))
-        case plan.Cache(source, limit):
-            return _cache(_make(source), limit)
+        case plan.Cache(source):
+            return stage.store.over(_make(source))
     inner = _make(stage.source)
     if isinstance(stage, plan.Filter):
         keep, where = stage.fn, stage
@@ -76,9 +71,7 @@ def _make(stage: plan.Stage) -> Make:
         case plan.Pick(_, positions):
             return lambda e, p: inner(e, int(positions[p]))
         case plan.Deal():
-            first, world, total = stage.first, stage.world, stage.source.length
-            wrap = total if stage.uneven == "pad" else None
-            return lambda e, p: inner(e, (first + p * world) if wrap is None else (first + p * world) % int(wrap))
+            return lambda e, p: inner(e, _dealt(stage, p))
         case plan.Batch():
             return _batch(stage, inner)
     raise PlanError(f"{stage.name} has no index")  # unreachable for a plan whose access is not "stream"
@@ -154,20 +147,20 @@ def _decode(stage: plan.Decode, inner: Make) -> Make:
         item = inner(epoch, position)
         return None if item is None else item.to(opened(stage, item))
 
-    return _skipping(make, stage.extent) if stage.on_error == "skip" else make
+    return _skipping(make, stage) if stage.on_error == "skip" else make
 
 
 def _decode_apply(stage: DecodeApply, inner: Make) -> Make:
-    assert stage.decode is not None
-    if stage.decode.on_error == "skip":
+    if stage.on_error == "skip":
         # A substitute is keyed at the broken sample's own place, so it is decoded first and drawn for afterwards.
         whole = _decode(stage.decode, inner)
         return lambda e, p: item.to(applied(stage, item)) if (item := whole(e, p)) is not None else None
     return lambda e, p: item.to(windowed(stage, item)) if (item := inner(e, p)) is not None else None
 
 
-def _skipping(make: Make, length: int | float) -> Make:
+def _skipping(make: Make, stage: plan.Stage) -> Make:
     """Replace a broken sample by the next good one of its lane, keyed at its own place; the item says so."""
+    length = stage.extent
 
     def safe(epoch: int, position: int) -> Item | None:
         try:
@@ -180,42 +173,31 @@ def _skipping(make: Make, length: int | float) -> Make:
             except DataError:
                 continue
             if found is not None:
-                return Item((epoch, position), found.value, broken=(substitution(broken, epoch, position, other),))
+                return Item(_place(stage, epoch, position), found.value, broken=(substitution(broken, epoch, position, other),))
         raise broken
 
     return safe
 
 
-def _cache(inner: Make, limit: int | None) -> Make:
-    kept: dict[int, Item] = {}
-    room = math.inf if limit is None else limit
-
-    def make(epoch: int, position: int) -> Item | None:
-        nonlocal room
-        if (item := kept.get(position)) is None:
-            item = inner(epoch, position)
-            if item is not None and (size := _bytes(item.value)) <= room:
-                room -= size
-                kept[position] = item
-        # A copy, so that nobody can write into what the next epoch will read.
-        return None if item is None else item._replace(at=(epoch, *item.at[1:]), value=_copied(item.value))
-
-    return make
-
-
-def _bytes(value: Any) -> int:
-    """How much memory a sample holds, about."""
-    if isinstance(value, Mapping):
-        return sum(_bytes(v) for v in value.values())
-    if isinstance(value, (list, tuple)):
-        return sum(_bytes(v) for v in value)
-    return value.nbytes if isinstance(value, (torch.Tensor, np.ndarray)) else sys.getsizeof(value)
+def _place(stage: plan.Stage, epoch: int, position: int) -> At:
+    """The place of the item at a position, without making it: where it is broken it cannot say so itself."""
+    while True:
+        match stage:
+            case plan.Pick(source, positions):
+                stage, position = source, int(positions[position])
+            case plan.Deal():
+                stage, position = stage.source, _dealt(stage, position)
+            case plan.Map() | plan.Apply() | plan.Decode() | plan.Select() | plan.Rename() | plan.ToTuple() | plan.Seed():
+                stage = stage.source
+            case plan.Cache() | plan.Filter() | plan.Enumerate():
+                stage = stage.source
+            case plan.Take() if not isinstance(stage, plan.Skip):
+                stage = stage.source
+            case _:
+                return epoch, position
 
 
-def _copied(value: Any) -> Any:
-    """A sample that shares nothing with the first that could be written into."""
-    if isinstance(value, dict):
-        return {n: _copied(v) for n, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_copied(v) for v in value) if type(value) in (list, tuple) else copy.deepcopy(value)
-    return value.clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)
+def _dealt(stage: plan.Deal, position: int) -> int:
+    """The source's position that is this rank's number `position`."""
+    place = stage.first + position * stage.world
+    return place % int(stage.source.length) if stage.uneven == "pad" else place

@@ -55,8 +55,11 @@ def follow(stage: plan.Stage, engine: Inline, epoch: int, cursor: Cursor) -> Fee
             return _take(n, count, lambda: follow(source, engine, epoch, inner))
         case plan.Shard(source, num_shards, index):
             return _share(index, num_shards, cursor, lambda c: follow(source, engine, epoch, c))
-        case plan.Deal(source, rank, world):
-            return _share(rank, world, cursor, lambda c: follow(source, engine, epoch, c))
+        case plan.Deal(source, rank, world, uneven):
+            deal = {"drop": _whole_rounds, "exact": _share}.get(uneven)
+            if deal is None:
+                raise PlanError(f'uneven={uneven!r} needs an index; over a stream ranks can only be dealt by "drop" or "exact"')
+            return deal(rank, world, cursor, lambda c: follow(source, engine, epoch, c))
         case plan.Repeat(source, n):
             return _repeat(source, n, engine, epoch, cursor)
         case plan.Concat(sources):
@@ -74,8 +77,7 @@ def _step(stage: plan.Stage, engine: Inline) -> Step | None:
     """What a one-to-one stage does to an item of a stream; None for other stages, which must see the items in turn."""
     if stage.access != "stream" or isinstance(stage, plan.Enumerate) or (change := each(stage)) is None:
         return None
-    options = stage.decode if isinstance(stage, DecodeApply) else stage
-    if not isinstance(options, plan.Decode) or options.on_error == "raise":
+    if not isinstance(stage, plan.Decode | DecodeApply) or stage.on_error == "raise":
         return lambda item: change(item, -1)
 
     def without_broken(item: Item) -> Item | None:
@@ -171,6 +173,18 @@ def _share(index: int, of: int, cursor: Cursor, start: Any) -> Feed:
         number += 1
         if (number - 1) % of == index:
             yield item, [after, number]
+
+
+def _whole_rounds(rank: int, world: int, cursor: Cursor, start: Any) -> Feed:
+    """This rank's item of every round that all ranks have one of: the stream's last, incomplete round is dropped."""
+    inner, number = cursor or (None, 0)
+    own: Item | None = None
+    for item, after in start(inner):
+        if number % world == rank:
+            own = item
+        number += 1
+        if number % world == 0 and own is not None:
+            yield own, [after, number]
 
 
 def _repeat(source: plan.Stage, n: int | None, engine: Inline, epoch: int, cursor: Cursor) -> Feed:

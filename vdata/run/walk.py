@@ -12,7 +12,7 @@ import warnings
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,7 @@ class Walk:
             raise NoIndexError(f"this pipe has no length: {why}")
         return local.length
 
-    @property
+    @cached_property
     def total(self) -> int | float:
         """How many samples an epoch has before ranks and batches, for an elastic plan."""
         batch = survey.first_batch(self.written)

@@ -12,11 +12,11 @@ from vdata.encoded import Encoded
 from vdata.key import Key
 from vdata.tensors import Image
 from vdata.transforms import Compose, Geometric, Info
-from vdata.transforms._base import check_leaves, ordinal_path, row
+from vdata.transforms._base import ordinal_path, row
 from vdata.transforms._info import sizes_of
 
 
-def decode_and_apply(transform: Compose, sample: Mapping[str, Any], key: Key, mode: str) -> dict[str, Any]:
+def decode_and_apply(transform: Compose, sample: Mapping[str, Any], key: Key, mode: str) -> Any:
     """The sample decoded and transformed; of each picture only the first transform's window is decoded.
 
     Equal, bit for bit, to decoding everything first (law 4 tests it).
@@ -24,7 +24,7 @@ def decode_and_apply(transform: Compose, sample: Mapping[str, Any], key: Key, mo
     pictures = {n: codecs.size(v) for n, v in sample.items() if isinstance(v, Encoded) and _is_picture(v)}
     # A ghost stands for each picture until its window is known: a size and a type, no memory.
     seen = {n: _ghost(pictures[n]) if n in pictures else _whole(v, mode) for n, v in sample.items()}
-    check_leaves(transform, seen)
+    seen = transform.enter(seen)
     params = transform.draw(key.fold(ordinal_path(transform, 0)), Info.of([seen]))["children"]
     first, own = transform.transforms[0], row(params[0], 0)
     assert isinstance(first, Geometric)
@@ -37,9 +37,7 @@ def decode_and_apply(transform: Compose, sample: Mapping[str, Any], key: Key, mo
             out[name] = first.move(codecs.decode(sample[name], mode=mode), name, placed, seen)
         else:
             out[name] = first.after_window(codecs.decode(sample[name], window=window, mode=mode), own)
-    for child, child_params in zip(transform.transforms[1:], params[1:], strict=True):
-        out = child.apply(row(child_params, 0), out)
-    return out
+    return transform.apply_all(zip(transform.transforms[1:], row(params[1:], 0), strict=True), out)
 
 
 def _whole(value: Any, mode: str) -> Any:

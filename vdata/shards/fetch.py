@@ -17,10 +17,13 @@ from urllib.parse import urlsplit
 import fsspec
 from fsspec.spec import AbstractFileSystem
 
-from vdata.errors import MissingPackageError, ShardError, TruncatedShardError, UnknownDatasetError, redact
+from vdata.errors import MissingPackageError, ShardError, TruncatedShardError, UnknownDatasetError, VdataError, redact
 from vdata.shards.urls import braces, join, local_path, scheme
 
 OPEN_SHARDS = 64  # mapped at a time by one Fetcher
+
+
+_ANY = Exception  # a storage system raises what it likes, and its text may hold the URL with its secrets
 
 
 def exists(url: str) -> bool:
@@ -31,7 +34,7 @@ def exists(url: str) -> bool:
     system, path = _remote(url)
     try:
         return system.exists(path)
-    except OSError as error:
+    except _ANY as error:
         raise _failed("cannot look", url, error) from None
 
 
@@ -57,7 +60,7 @@ def _read_remote(url: str, limit: int | None = None, start: int | None = None, e
         if limit is not None and (system.size(path) or 0) > limit:
             raise _too_large(url, limit)
         return cast("bytes", system.cat_file(path, start=start, end=end))
-    except OSError as error:
+    except _ANY as error:
         raise _failed("cannot read", url, error) from None
 
 
@@ -84,7 +87,7 @@ def write_file(url: str, data: bytes) -> None:
             system.pipe_file(path, data)
         else:
             _write_local(path, data)
-    except OSError as error:
+    except _ANY as error:
         raise _failed("cannot write", url, error) from None
 
 
@@ -98,7 +101,7 @@ def put_file(temporary: str, url: str) -> None:
             os.unlink(temporary)
         else:
             _publish(temporary, path)
-    except OSError as error:
+    except _ANY as error:
         raise _failed("cannot write", url, error) from None
 
 
@@ -136,7 +139,7 @@ def remove(url: str) -> None:
             system.rm_file(path)
     except FileNotFoundError:
         return
-    except OSError as error:
+    except _ANY as error:
         raise _failed("cannot remove", url, error) from None
 
 
@@ -158,7 +161,7 @@ def expand(url: str | os.PathLike[str]) -> list[str]:
 def tars_in(folder: str) -> list[str]:
     """The URLs of all `*.tar` in a folder, sorted; none if there is no such folder."""
     path = local_path(folder)
-    pattern = folder.rstrip("/") + "/*.tar" if path is None else os.path.join(glob.escape(path), "*.tar")
+    pattern = join(folder, "*.tar") if path is None else os.path.join(glob.escape(path), "*.tar")
     return _glob(pattern)
 
 
@@ -187,7 +190,7 @@ def _glob(pattern: str) -> list[str]:
     system, path = _remote(pattern)
     try:
         return sorted(system.unstrip_protocol(str(found)) for found in system.glob(path))
-    except OSError as error:
+    except _ANY as error:
         raise _failed("cannot list", pattern, error) from None
 
 
@@ -262,10 +265,14 @@ def _remote(url: str) -> tuple[AbstractFileSystem, str]:
         return fsspec.core.url_to_fs(url)
     except ImportError as error:
         # fsspec's own text names the package to install.
-        raise MissingPackageError(f"{scheme(url)}:// needs a package that is not installed: {error}") from None
+        extra = {"http": "http", "https": "http"}.get(scheme(url))
+        how = f"pip install 'vdata-vision[{extra}]'" if extra else f"install the fsspec package for {scheme(url)}://"
+        raise MissingPackageError(f"{scheme(url)}:// needs a package that is not installed: {redact(error)}. {how}") from None
 
 
-def _failed(what: str, url: str, error: OSError) -> ShardError:
+def _failed(what: str, url: str, error: Exception) -> VdataError:
+    if isinstance(error, VdataError):
+        return error
     # The original text may hold the URL with its secrets; it is shown redacted, and not chained.
     missing = isinstance(error, FileNotFoundError)
     do = "check the URL" if missing else "check access rights and the network, then try again"

@@ -36,7 +36,9 @@ class Transform:
     Subclasses are frozen dataclasses, so a transform prints, compares, hashes and pickles as the value it is.
     """
 
-    needs: ClassVar[Any] = ("size",)  # what `draw` reads of Info: size, meta, boxes, partners
+    # What `draw` reads of Info: "size"; "meta" (types, dtypes, channels, counts), "boxes", "partners". Only what needs no
+    # more than sizes can be drawn for before a picture is decoded.
+    needs: ClassVar[Any] = ("size",)
     passthrough: ClassVar[Any] = ()  # names of extra leaves that pass untouched, by declaration
     stacks: ClassVar[Any] = True  # whether `apply` may get several samples at once, stacked in a leading dimension
 
@@ -150,7 +152,7 @@ def ordinal_path(transform: Transform, ordinal: int) -> str:
 
 def fresh_key(count: int) -> Key:
     """Keys from torch's default generator: what a call by hand uses."""
-    return Key(torch.randint(-(2**63), 2**63 - 1, (count,), dtype=torch.int64).numpy().astype(np.uint64))
+    return Key(torch.randint(-(2**63), 2**63 - 1, (count,), dtype=torch.int64, device="cpu").numpy().astype(np.uint64))
 
 
 def check_leaves(transform: Transform, leaves: Mapping[str, Any]) -> None:

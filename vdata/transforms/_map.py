@@ -23,11 +23,6 @@ class Map:
     size: tuple[int, int]
 
     @property
-    def straight(self) -> bool:
-        """Whether horizontal lines stay horizontal: boxes stay boxes."""
-        return self.matrix[1] == 0 and self.matrix[3] == 0
-
-    @property
     def whole(self) -> bool:
         """Whether whole numbers stay whole numbers."""
         return all(float(v).is_integer() for v in self.matrix)

@@ -17,7 +17,7 @@ from vdata.batch import Batch
 from vdata.errors import NoKernelError
 from vdata.key import Key
 from vdata.tensors import TypedTensor
-from vdata.transforms._base import Leaves, Params, Transform, ordinal_path, value
+from vdata.transforms._base import Geometric, Leaves, Params, Transform, ordinal_path, value
 from vdata.transforms._check import probability, put
 from vdata.transforms._info import Info
 from vdata.transforms._params import scatter
@@ -111,7 +111,8 @@ class Compose(_Container):
 
     @property
     def windowed(self) -> bool:
-        return self.transforms[0].windowed
+        first = self.transforms[0]
+        return isinstance(first, Geometric) and first.windowed and set(self.needs) <= {"size"}
 
     def draw(self, key: Key, info: Info) -> Params:
         return {"children": self.draw_all(key, info)[0]}

@@ -1,0 +1,74 @@
+"""Samples kept in memory: what `.cache()` holds, for every loader of its pipe in this process."""
+
+from __future__ import annotations
+
+import copy
+import math
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from vdata.batch import Batch, Ragged
+from vdata.run.each import Item
+
+Make = Callable[[int, int], Item | None]
+
+
+class Store:
+    """Items by position, up to `limit` bytes; what does not fit is made again each time. A pickled store is empty."""
+
+    def __init__(self, limit: int | None):
+        self.limit = limit
+        self._room = math.inf if limit is None else limit
+        self._kept: dict[int, Item] = {}
+        self._lock = threading.Lock()
+
+    def over(self, make: Make) -> Make:
+        """`make`, each position computed once."""
+
+        def kept_or_made(epoch: int, position: int) -> Item | None:
+            item = self._kept.get(position)
+            if item is None:
+                item = make(epoch, position)
+                if item is not None:
+                    self._keep(position, item)
+            # A copy, so that nobody can write into what the next epoch will read.
+            return None if item is None else item._replace(at=(epoch, *item.at[1:]), value=copied(item.value))
+
+        return kept_or_made
+
+    def _keep(self, position: int, item: Item) -> None:
+        size = bytes_of(item.value)
+        with self._lock:
+            if position not in self._kept and size <= self._room:
+                self._room -= size
+                self._kept[position] = item._replace(broken=())  # a substitute is reported where it was found
+
+    def __reduce__(self):
+        return Store, (self.limit,)
+
+
+def bytes_of(value: Any) -> int:
+    """How much memory a sample holds, about."""
+    if isinstance(value, Mapping):
+        return sum(bytes_of(v) for v in value.values())
+    if isinstance(value, (list, tuple)):
+        return sum(bytes_of(v) for v in value)
+    if isinstance(value, Ragged):
+        return value.values.nbytes
+    return value.nbytes if isinstance(value, (torch.Tensor, np.ndarray)) else sys.getsizeof(value)
+
+
+def copied(value: Any) -> Any:
+    """A sample or batch that shares nothing with the first that could be written into."""
+    if isinstance(value, Batch):
+        return value.replace({n: copied(v) for n, v in value.items()})
+    if type(value) is dict:
+        return {n: copied(v) for n, v in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(copied(v) for v in value)
+    return value.clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)
