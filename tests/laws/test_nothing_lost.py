@@ -350,11 +350,13 @@ def fails_at_110(sample):
     return sample
 
 
-def test_a_pack_counts_what_it_replaced(folder, tmp_path):
-    """A copy of a broken set either raises, or has every sample under a key of its own."""
-    url, _ = folder
+def test_a_pack_of_a_broken_set_raises_or_leaves_out_and_says_so(folder, tmp_path):
+    """A copy holds no substitutes: what is broken is left out and named, or the pack raises and leaves nothing."""
+    url, broken = folder
     with pytest.raises(DataError):
         vdata.open(url).pack(os.fspath(tmp_path / "a"), quiet=True)
-    with pytest.raises(DataError):
-        skipping(url).pack(os.fspath(tmp_path / "b"), quiet=True)
-    assert not os.path.exists(tmp_path / "b" / "manifest.json")
+    assert not os.path.exists(tmp_path / "a" / "manifest.json")
+    with pytest.warns(UserWarning, match=f"left out {len(broken)} broken samples"):
+        packed = skipping(url).pack(os.fspath(tmp_path / "b"), quiet=True)
+    keys = [s["__key__"] for s in packed]
+    assert len(set(keys)) == len(keys) == len(vdata.open(url)) - len(broken)
