@@ -25,8 +25,11 @@ _MASK = 0xFFFFFFFFFFFFFFFF
 
 
 def lanes_of(count: int) -> int:
-    """How many lanes a set of `count` samples has: 64, fewer for small sets, at least 1."""
-    return max(1, min(LANES, count // LANES))
+    """How many lanes a set of `count` samples has: 64, for small sets the largest power of two that gives each 64 samples.
+
+    A power of two, so that the usual numbers of ranks divide it and each rank has lanes of its own.
+    """
+    return 1 << (max(1, min(LANES, count // LANES)).bit_length() - 1)
 
 
 class Bijection:
