@@ -7,6 +7,7 @@ whose pictures are still `Encoded`, and both pickle, so that worker processes op
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ def digest_of(*parts: Any) -> str:
     return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 
 
-class Source:
+class Source(ABC):
     """Samples with an index.
 
     name     what `print` and errors call it
@@ -42,12 +43,12 @@ class Source:
     def __len__(self) -> int:
         return int(self.sizes.sum())
 
+    @abstractmethod
     def read(self, index: int) -> Sample:
         """Sample `index`, undecoded; a DataError names what is broken."""
-        raise NotImplementedError  # abstract
 
 
-class Stream:
+class Stream(ABC):
     """Samples in one order of reading, without an index.
 
     why      in `print`: what is missing, and what to do to get an index
@@ -58,9 +59,9 @@ class Stream:
     digest: str
     why: str
 
+    @abstractmethod
     def read_from(self, start: int) -> Iterator[Sample]:
         """Samples from number `start` on."""
-        raise NotImplementedError  # abstract
 
 
 class Computed(Source):
