@@ -282,7 +282,7 @@ def _xml_texts(xml: bytes) -> list[tuple[str, str]]:
     parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = text.append, refuse
     try:
         parser.Parse(xml, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: an encoding that nobody knows
         raise DecodeError(f"broken XML: {error}", byte=parser.CurrentByteIndex) from error
     return out
 

@@ -30,6 +30,7 @@ from vdata.errors import ChecksumError, DataError, MissingPackageError, ShardErr
 from vdata.shards import tar
 
 MAX_MEMBER = 1 << 30  # no file of one sample is larger; a header that says so lies
+MAX_HELD = 256 << 20  # what a tar of annotations may hold in memory
 _MAX_EXTENSION = 1 << 20  # a long name or a pax header
 _AGAIN = "download it again"
 _LOCAL_HEADER = 30
@@ -218,7 +219,13 @@ class Held(_Members):
 
     def __init__(self, path: str | Path, wanted: Callable[[str], bool]):
         self.url, self._wanted = str(path), wanted
-        self._members = dict(tar_members(path, wanted))
+        self._members: dict[str, bytes] = {}
+        held = 0
+        for name, data in tar_members(path, wanted):
+            held += len(data)
+            if held > MAX_HELD:
+                raise ShardError(f"its members hold more than {MAX_HELD >> 20} MiB", url=self.url, do="this is no archive of annotations")
+            self._members[name] = data
 
     def read(self, path: str) -> bytes:
         return self._find(path)

@@ -17,6 +17,13 @@ from vdata.tensors import Label
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".ppm", ".pgm", ".bmp", ".gif", ".tif", ".tiff")
 
 
+def _size(path: str) -> int:
+    """The size of a regular file; anything else under a picture's name raises."""
+    if not os.path.isfile(path):
+        raise DataError("a picture's name that is no file (a broken link, a pipe or a device)", url=path, do="remove it")
+    return os.path.getsize(path)
+
+
 class Folder(Source):
     """Pictures below `path`, sorted by path. With `labels`, the first folder of each path is its class.
 
@@ -44,11 +51,17 @@ class Folder(Source):
 
     def _pictures(self) -> list[tuple[str, int]]:
         out = []
-        for folder, _, files in os.walk(self.path, followlinks=True):
+        seen = set()
+        for folder, inside, files in os.walk(self.path, followlinks=True):
+            place = os.stat(folder)
+            if (place.st_dev, place.st_ino) in seen:
+                inside.clear()  # a link that leads to where we were
+                continue
+            seen.add((place.st_dev, place.st_ino))
             for name in files:
                 if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                     full = os.path.join(folder, name)
-                    out.append((os.path.relpath(full, self.path).replace(os.sep, "/"), os.path.getsize(full)))
+                    out.append((os.path.relpath(full, self.path).replace(os.sep, "/"), _size(full)))
         return out
 
     def read(self, index: int) -> Sample:

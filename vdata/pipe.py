@@ -75,6 +75,8 @@ class DataPipe(IterableDataset):
         >>> next(iter(pipe))["image"].shape
         torch.Size([3, 4, 4])
         """
+        if len(transforms) == 1 and isinstance(transforms[0], (list, tuple)):
+            transforms = tuple(transforms[0])
         odd = [t for t in transforms if not isinstance(t, Transform)]
         if odd or not transforms:
             raise PlanError(f"apply takes transforms of vdata.transforms, got {odd or 'none'}: a plain function goes to .map(fn)")
@@ -104,6 +106,8 @@ class DataPipe(IterableDataset):
         >>> list(vdata.from_iterable([{"x": 1, "y": 2}]).select("y"))
         [{'__key__': '00000000', 'y': 2}]
         """
+        if not all(isinstance(k, str) or callable(k) for k in keys):
+            raise PlanError(f"select takes names, as in .select('image', 'label'), got {keys!r}")
         if any(callable(k) for k in keys):
             raise PlanError("select takes names of fields; webdataset's select(predicate) is .filter(fn) here")
         return DataPipe(plan.Select(self._plan, keys))
@@ -142,6 +146,7 @@ class DataPipe(IterableDataset):
         >>> len(vdata.from_torch([({"x": 1},)]).cache())
         1
         """
+        limit = None if limit is None else _count("cache(limit)", limit)
         return DataPipe(plan.Cache(self._plan, limit, Store(limit)))
 
     def seed(self, n: int) -> DataPipe:
@@ -267,8 +272,8 @@ class DataPipe(IterableDataset):
                 raise NoIndexError(f"pipe[i] needs an index: {survey.not_elastic(self._plan) or 'this pipe is a stream'}")
             self._node = compile(local)
         count = self._node.length
-        if isinstance(index, slice):
-            raise TypeError("pipe[i] takes an int: a range is .skip(a).take(n)")
+        if isinstance(index, (slice, str)):
+            raise TypeError("pipe[i] takes an int: a range is .skip(a).take(n), a field is .select(name)")
         index = operator.index(index)
         if not (0 <= index < count or (count != math.inf and -count <= index < 0)):
             raise IndexError(f"index {index} is out of range for {count} items")

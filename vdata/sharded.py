@@ -20,6 +20,9 @@ class Sharded(Source):
     """Samples of tars: vdata's, with a manifest, or anybody's webdataset tars, indexed when they are opened."""
 
     def __init__(self, manifest: Manifest, name: str, *, orient: bool = True):
+        private = sorted(n for n in manifest.fields if n.startswith("__"))
+        if private:
+            raise ShardError(f"a field called {private[0]} would stand in for what vdata itself says of a sample", url=name, do="rename it in the tars")
         self.manifest, self.name, self.orient = manifest, name, orient
         self.fields = manifest.fields
         self.sizes = manifest.shard_sizes

@@ -103,7 +103,8 @@ class Listed(Source):
 class MapStyle(Source):
     """A torch map-style dataset: `dataset[i]` for i in range(len(dataset)).
 
-    A tuple (image, target) becomes {"image": ..., "label": ...}; `keys` names the parts of any other tuple.
+    Its digest knows its class and length alone: a state taken over other data of that class and length is not refused.
+    A tuple (or list) (image, target) becomes {"image": ..., "label": ...}; `keys` names the parts of any other tuple.
     """
 
     def __init__(self, dataset: Any, keys: Sequence[str] | None = None, name: str = ""):
@@ -117,7 +118,7 @@ class MapStyle(Source):
         value = self.dataset[index]
         if isinstance(value, Mapping):
             return {"__key__": f"{index:08d}", **value}
-        parts = value if isinstance(value, tuple) else (value,)
+        parts = tuple(value) if isinstance(value, (tuple, list)) else (value,)
         keys = self.keys or (("image", "label")[: len(parts)] if len(parts) <= 2 else None)
         if keys is None or len(keys) != len(parts):
             raise PlanError(f"{self.name}[{index}] is a tuple of {len(parts)}: name its parts, as in from_torch(dataset, keys=('image', 'mask', 'label'))")

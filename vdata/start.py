@@ -32,7 +32,7 @@ def from_iterable(iterable: Iterable[Any] | Callable[[], Iterable[Any]], name: s
 def from_torch(dataset: Any, keys: Sequence[str] | None = None) -> DataPipe:
     """A torch map-style dataset (anything with `len` and `[i]`). (image, target) becomes image and label.
 
-    `keys` names the parts of other tuples.
+    `keys` names the parts of other tuples. A state's digest knows the dataset's class and length, not its content.
 
     >>> vdata.from_torch([(1.0, 2)])[0]
     {'__key__': '00000000', 'image': 1.0, 'label': 2}

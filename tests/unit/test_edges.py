@@ -315,6 +315,64 @@ def test_paths_are_taken(tmp_path):
 
 
 def test_the_environment_of_a_launcher_is_whole(monkeypatch):
-    monkeypatch.setenv("RANK", "3")
-    with pytest.raises(PlanError, match="RANK=3 and WORLD_SIZE=1"):
+    for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (("RANK", "3"), ("WORLD_SIZE", "4"), ("RANK", "x")):
+        with monkeypatch.context() as patch, pytest.raises(PlanError, match="set both"):
+            patch.setenv(name, value)
+            numbers().loader()
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    with pytest.raises(PlanError, match="process 1 of 2"):
         numbers().loader()
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert [s["x"] for s in numbers().loader(workers=0)] == [1, 3, 5, 7]
+
+
+def test_an_epoch_is_not_negative():
+    for wrong in (-1, True):
+        with pytest.raises(PlanError, match="at least 0"):
+            numbers().loader().set_epoch(wrong)
+
+
+def test_links_do_not_multiply_a_folder(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.png").write_bytes(png(1))
+    os.symlink(tmp_path, tmp_path / "a" / "loop")
+    assert len(vdata.from_folder(tmp_path)) == 1
+    os.mkfifo(tmp_path / "a" / "2.png")
+    os.symlink("/dev/zero", tmp_path / "a" / "3.png")
+    with pytest.raises(vdata.errors.DataError, match=r"no file.*a/[23]"):
+        vdata.from_folder(tmp_path)
+
+
+def test_a_member_never_replaces_the_key(tmp_path):
+    import io
+    import tarfile
+
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name in ("a.__key__", "a.txt"):
+            info = tarfile.TarInfo(name)
+            info.size = 4
+            tar.addfile(info, io.BytesIO(b"evil"))
+    with pytest.raises(ShardError, match="__key__"):
+        vdata.open(tmp_path / "a.tar")
+
+
+def test_lists_are_taken_apart_like_tuples():
+    assert vdata.from_torch([[1.0, 3]])[0] == {"__key__": "00000000", "image": 1.0, "label": 3}
+
+
+def test_a_forked_child_does_not_wait_for_threads_that_it_has_not():
+    items = iter(numbers(100).batch(2).loader(workers=2))
+    next(items)
+    child = os.fork()
+    if child == 0:
+        try:
+            list(items)
+        except PlanError:
+            os._exit(7)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

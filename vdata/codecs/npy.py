@@ -81,7 +81,10 @@ def tensor(data: bytes | memoryview, window: Window | None = None) -> Tensor:
     """The array as a tensor of its own memory; of a window, the last two dimensions are (height, width)."""
     found = head(data)
     flat = np.frombuffer(data, found.dtype, math.prod(found.shape), found.start)
-    array = flat.reshape(found.shape[::-1]).T if found.fortran else flat.reshape(found.shape)
+    try:
+        array = flat.reshape(found.shape[::-1]).T if found.fortran else flat.reshape(found.shape)
+    except ValueError as err:
+        raise DecodeError(f"no array has the shape {found.shape} ({err})", byte=8) from err
     if window is not None:
         if array.ndim < 2:
             raise ValueError(f"an array of shape {found.shape} has no window")

@@ -7,7 +7,7 @@ import math
 import operator
 import os
 import weakref
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -36,6 +36,8 @@ class Loader:
             raise PlanError(f'mode is "thread", "process" or "inline", got {mode!r}')
         if prefetch < 1 or not timeout or timeout < 0 or (workers is not None and workers < 0):
             raise PlanError(f"prefetch and timeout must be positive and workers not negative, got {prefetch}, {timeout}, {workers}")
+        if not all(isinstance(n, int) for n in (prefetch, *(() if workers is None else (workers,)))):
+            raise PlanError(f"workers and prefetch are whole numbers, got {workers!r}, {prefetch!r}")
         if mode == "inline" and workers:
             raise PlanError(f'mode="inline" has no workers, got workers={workers}: leave it out, or use mode="thread"')
         if mode == "process":
@@ -100,6 +102,8 @@ class Loader:
     def set_epoch(self, epoch: int) -> None:
         """Start the next iteration at the beginning of this epoch."""
         self.close()
+        if isinstance(epoch, bool) or operator.index(epoch) < 0:
+            raise PlanError(f"set_epoch takes a whole number, at least 0, got {epoch!r}")
         self._state, self._resume = self.walk.start(operator.index(epoch)), False
 
     def state_dict(self) -> State:
@@ -191,7 +195,21 @@ def _world(rank: int | None, world_size: int | None) -> tuple[int, int]:
         return operator.index(rank), operator.index(world_size)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    return _launched(os.environ)
+
+
+def _launched(environment: Mapping[str, str]) -> tuple[int, int]:
+    """RANK and WORLD_SIZE, as torchrun sets them. A launcher that says it otherwise raises: all would read the same."""
+    said = {n: environment.get(n) for n in ("RANK", "WORLD_SIZE")}
+    if not any(said.values()):
+        for rank, size in (("SLURM_PROCID", "SLURM_NTASKS"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE")):
+            if rank in environment and environment.get(size, "1") != "1":
+                raise PlanError(f"{rank} says that this is process {environment[rank]} of {environment[size]}: pass rank= and world_size=")
+        return 0, 1
+    try:
+        rank, world_size = int(said["RANK"] or ""), int(said["WORLD_SIZE"] or "")
+    except ValueError:
+        rank, world_size = -1, 0
     if not 0 <= rank < world_size:
-        raise PlanError(f"the environment says RANK={rank} and WORLD_SIZE={world_size}: set both, or pass rank= and world_size=")
+        raise PlanError(f"the environment says RANK={said['RANK']} and WORLD_SIZE={said['WORLD_SIZE']}: set both, or pass rank= and world_size=")
     return rank, world_size

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import pickle
 import warnings
 from collections import OrderedDict, deque
@@ -102,6 +103,7 @@ class Threads(Inline):
     def _ring(self, work: Callable[..., Any], tasks: Iterator[tuple[str, tuple[Any, ...]]]) -> Iterator[Any]:
         """work(*arguments) of every task, in order, `ahead` of them under way."""
         self._pool = self._pool or Pool(self.workers)
+        process = os.getpid()
         pool, waiting = self._pool, deque[tuple[str, Future[Any]]]()
         failed: Exception | None = None
         try:
@@ -117,6 +119,8 @@ class Threads(Inline):
                     waiting.append((what, pool.submit(work, *arguments)))
                 if not waiting:
                     break
+                if os.getpid() != process:
+                    raise PlanError("this iteration belongs to the parent process, whose threads a forked child has not: iterate anew")
                 yield self._wait(*waiting.popleft())
             if failed is not None:
                 raise failed
