@@ -449,8 +449,10 @@ def _whole(verb: str, n: Any) -> int:
 
 def _canonical(where: Any) -> Any:
     """Collections of wanted values as sorted tuples, so that a plan's digest does not depend on the order of a set."""
-    if not isinstance(where, Mapping):
+    if where is None or callable(where):
         return where
+    if not isinstance(where, Mapping):
+        raise PlanError(f"filter(where=...) is a dict of wanted column values or a function of the columns, got {where!r}")
     many = (list, tuple, set, frozenset, range, np.ndarray)
     return {n: tuple(sorted(np.unique(list(v)).tolist())) if isinstance(v, many) else v for n, v in where.items()}
 

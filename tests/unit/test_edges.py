@@ -330,6 +330,17 @@ def test_the_environment_of_a_launcher_is_whole(monkeypatch):
     assert [s["x"] for s in numbers().loader(workers=0)] == [1, 3, 5, 7]
 
 
+def test_transforms_of_elsewhere_say_what_to_write():
+    with pytest.raises(AttributeError, match=r"ToImage\(\), ToDtype"):
+        T.ToTensor
+    with pytest.raises(AttributeError, match="did you mean RandomHorizontalFlip"):
+        T.RandomHorizontalFilp
+    with pytest.raises(AttributeError, match=r"no AutoAugment \(yet\)"):
+        T.AutoAugment
+    with pytest.raises(PlanError, match="dict of wanted column values"):
+        numbers().filter(where="label")
+
+
 def test_an_epoch_is_not_negative():
     for wrong in (-1, True):
         with pytest.raises(PlanError, match="at least 0"):

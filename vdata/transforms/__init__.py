@@ -36,6 +36,9 @@ moves the canvas says where points go and how a raster follows; boxes, key point
 
 from __future__ import annotations
 
+import difflib
+from typing import Any
+
 from vdata.key import Key
 from vdata.transforms import functional
 from vdata.transforms._base import Geometric, Photometric, Transform, same_size, value
@@ -105,3 +108,14 @@ __all__ = [
     "spatial",
     "value",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Names of torchvision's that are not here say what to write, or that they are not there yet."""
+    if name.startswith("_"):
+        raise AttributeError(name)
+    if name in ("ToTensor", "ConvertImageDtype"):
+        raise AttributeError(f"{name} is deprecated in torchvision too: write ToImage(), ToDtype(torch.float32, scale=True)")
+    near = difflib.get_close_matches(name, __all__, 1)
+    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(n for n in __all__ if n[0].isupper())}"
+    raise AttributeError(f"vdata.transforms has no {name} (yet): {hint}")
