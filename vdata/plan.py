@@ -618,9 +618,10 @@ class Batch(Stage):
 
 
 def _stacked(known: Field, size: int) -> tuple[int | str, ...]:
-    """The shape of a field in a batch: lists of objects are Ragged, and what was not known stays so."""
+    """The shape of a field in a batch: not known where sizes vary, for then it may be Ragged, as lists of objects are."""
     objects = known.type in ("BoundingBoxes", "KeyPoints") or known.meta.get("kind") == "instance"
-    return () if objects or not known.shape else (size, *known.shape)
+    varies = not known.shape or any(isinstance(side, str) for side in known.shape)
+    return () if objects or varies else (size, *known.shape)
 
 
 @dataclass(frozen=True, eq=False)
