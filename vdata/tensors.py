@@ -229,22 +229,28 @@ class BoundingBoxFormat(enum.StrEnum):
 class BoundingBoxes(TypedTensor):
     """Boxes, [..., N, 4] (5 or 8 numbers in the rotated formats), on a canvas of (height, width).
 
-    `frame` names the picture that they lie on where a sample has several. No boxes is [0, 4], never a missing key.
+    frame          the picture that they lie on, where a sample has several
+    clamping_mode  how `clamp_bounding_boxes` cuts rotated boxes, "soft" or "hard"; with None no transform cuts any box
+
+    No boxes is [0, 4], never a missing key.
 
     >>> BoundingBoxes([[1, 2, 3, 4]], format="XYXY", canvas_size=(10, 20)).canvas
     (10, 20)
     """
 
     _core = 1
-    _meta = ("format", "canvas_size", "frame")
+    _meta = ("format", "canvas_size", "frame", "clamping_mode")
     format: str
     canvas_size: tuple[int, int]
     frame: str | None
+    clamping_mode: str | None
 
     def __new__(
         cls, data: Any, *, format: BoundingBoxFormat | str, canvas_size: tuple[int, int], frame: str | None = None,
-        dtype: torch.dtype | None = None, device: Any = None,
+        clamping_mode: str | None = "soft", dtype: torch.dtype | None = None, device: Any = None,
     ) -> BoundingBoxes:  # fmt: skip
+        if clamping_mode not in ("soft", "hard", None):
+            raise ValueError(f'clamping_mode is "soft", "hard" or None, got {clamping_mode!r}')
         kind = BoundingBoxFormat(format.value if isinstance(format, enum.Enum) else format.upper())
         data = _tensor(data, dtype, device)
         if data.numel() == 0 and data.ndim < 2:
@@ -257,7 +263,8 @@ class BoundingBoxes(TypedTensor):
         height, width = (int(s) for s in canvas_size)
         if height < 1 or width < 1:
             raise ValueError(f"canvas_size is (height, width), both at least 1, got {tuple(canvas_size)}")
-        return cls.make(data, {"format": kind.value, "canvas_size": (height, width), "frame": frame})
+        meta = {"format": kind.value, "canvas_size": (height, width), "frame": frame, "clamping_mode": clamping_mode}
+        return cls.make(data, meta)
 
     @property
     def canvas(self) -> tuple[int, int]:
@@ -267,19 +274,26 @@ class BoundingBoxes(TypedTensor):
 class KeyPoints(TypedTensor):
     """Points (x, y): [N, K, 2] are the K points of N objects, [N, 2] loose points; on a canvas of (height, width).
 
-    `visibility`, if given, has the points' shape without the 2: 0 not labelled, 1 labelled but hidden, 2 visible.
+    visibility  the points' shape without the 2: 0 not labelled (such points do not move), 1 labelled but hidden, 2 visible
+    swap        for K points an object: which point each becomes in a mirror, as (0, 2, 1) where 1 and 2 are the left
+                and the right eye; transforms that mirror let points take each other's places by it
+
+    >>> eyes = KeyPoints([[[1.0, 2.0], [5.0, 2.0]]], canvas_size=(4, 10), swap=(1, 0))
+    >>> T.functional.horizontal_flip(eyes).tolist()
+    [[[5.0, 2.0], [9.0, 2.0]]]
     """
 
     _core = 1
-    _meta = ("canvas_size", "visibility", "frame")
+    _meta = ("canvas_size", "visibility", "frame", "swap")
     _rows = ("visibility",)
     canvas_size: tuple[int, int]
     visibility: Tensor | None
     frame: str | None
+    swap: tuple[int, ...] | None
 
     def __new__(
         cls, data: Any, *, canvas_size: tuple[int, int], visibility: Any = None, frame: str | None = None,
-        dtype: torch.dtype | None = None, device: Any = None,
+        swap: Any = None, dtype: torch.dtype | None = None, device: Any = None,
     ) -> KeyPoints:  # fmt: skip
         data = _tensor(data, dtype, device)
         data = data.reshape(0, 2) if data.numel() == 0 and data.ndim < 2 else data
@@ -289,8 +303,15 @@ class KeyPoints(TypedTensor):
             visibility = torch.as_tensor(visibility, device=data.device)
             if visibility.shape != data.shape[:-1]:
                 raise ValueError(f"visibility needs shape {list(data.shape[:-1])}, got {list(visibility.shape)}")
+        if swap is not None:
+            swap = tuple(int(i) for i in swap)
+            if data.ndim < 3 or sorted(swap) != list(range(data.shape[-2])) or any(swap[swap[i]] != i for i in swap):
+                raise ValueError(
+                    f"swap says for each of K points ([..., N, K, 2]) which one it becomes in a mirror, and back again; got {swap} for "
+                    f"shape {list(data.shape)}"
+                )
         height, width = (int(s) for s in canvas_size)
-        return cls.make(data, {"canvas_size": (height, width), "visibility": visibility, "frame": frame})
+        return cls.make(data, {"canvas_size": (height, width), "visibility": visibility, "frame": frame, "swap": swap})
 
     @property
     def canvas(self) -> tuple[int, int]:

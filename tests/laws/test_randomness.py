@@ -103,7 +103,9 @@ def test_after_batch_each_sample_draws_what_it_draws_before_it(augment, size):
     after = of_epoch(pipe_of().shuffle().batch(size).apply(*augment), 1)
     for a, b in zip(before, after, strict=True):
         assert a.at == b.at and type(a["image"]) is type(b["image"]) is Image
-        assert torch.equal(a["image"].plain(), b["image"].plain())
+        # Many windows in one call are resampled by other arithmetic than one: to a grey level each (law 3).
+        levels = 2 if "RandomResizedCrop" in repr(augment) else 0
+        assert (a["image"].plain().int() - b["image"].plain().int()).abs().max() <= levels
 
 
 def test_stamps_are_the_same_before_and_after_batch_in_every_world():

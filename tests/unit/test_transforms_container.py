@@ -42,20 +42,28 @@ def objects(seed=0, size=(H, W)):
     }
 
 
-def same(a, b):
-    """Whether two samples or batches are bit-identical, types and metadata included."""
+def same(a, b, levels=0):
+    """Whether two samples or batches are identical, types and metadata included; numbers to so many levels."""
     if type(a) is not type(b):
         return False
     if isinstance(a, dict):
-        return list(a) == list(b) and all(same(a[n], b[n]) for n in a)
+        return list(a) == list(b) and all(same(a[n], b[n], levels) for n in a)
     if isinstance(a, torch.Tensor):
         meta = lambda t: {n: v.tolist() if isinstance(v, torch.Tensor) else v for n, v in t.meta().items()} if isinstance(t, tuple(T_TYPES)) else {}
-        return a.dtype == b.dtype and a.shape == b.shape and meta(a) == meta(b) and torch.equal(a.nan_to_num(1e9), b.nan_to_num(1e9))
+        return a.dtype == b.dtype and a.shape == b.shape and meta(a) == meta(b) and near(a, b, levels)
     if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b))
+        return len(a) == len(b) and all(same(x, y, levels) for x, y in zip(a, b))
     if hasattr(a, "offsets"):
-        return a.type is b.type and a.shapes == b.shapes and all(same(x, y) for x, y in zip(a, b))
+        return a.type is b.type and a.shapes == b.shapes and all(same(x, y, levels) for x, y in zip(a, b))
     return a == b
+
+
+def near(a, b, levels):
+    """Bit for bit; where resampling is allowed to differ, pictures to so many levels and real numbers to 1e-4."""
+    a, b = a.as_subclass(torch.Tensor).nan_to_num(1e9), b.as_subclass(torch.Tensor).nan_to_num(1e9)
+    if not levels or a.dtype in (torch.int64, torch.bool):
+        return torch.equal(a, b)
+    return bool(((a.double() - b.double()).abs() <= (1e-4 if a.is_floating_point() else levels)).all())
 
 
 T_TYPES = (Image, BoundingBoxes, Flow, KeyPoints, Mask, Label)
@@ -91,7 +99,8 @@ def test_batch_is_the_loop_and_alone_is_in_company(t, extra):
     batch = collate(samples, at=[(3, b) for b in range(count)])
     moved = t(batch, key=keys)
     alone = [pickle.loads(pickle.dumps(t))(s, key=keys[b]) for b, s in enumerate(samples)]
-    assert same(dict(moved), dict(collate(alone))) and moved.at == batch.at
+    levels = 2 if "RandomResizedCrop" in repr(t) else 0  # B windows in one call: resampled by other arithmetic
+    assert same(dict(moved), dict(collate(alone)), levels) and moved.at == batch.at
     assert same(dict(batch), dict(collate(samples)))  # nothing was written to
     path = f"{type(t).__name__}#0"
     together = t.draw(keys.fold(path), Info.of(samples))

@@ -290,7 +290,10 @@ def _meta_of(value: Any, dtype: str, suffix: str) -> dict[str, Any]:
     """What all values of the field share and their bytes do not hold."""
     in_bytes = ("format", "canvas_size", "visibility")
     meta = value.meta() if isinstance(value, TypedTensor) else {}
+    clamping = meta.pop("clamping_mode", "soft")
     meta = {name: part for name, part in meta.items() if part is not None and name not in in_bytes}
+    if clamping != "soft":
+        meta["clamping_mode"] = clamping  # None too: it is not the default
     if isinstance(value, Flow) and value.target_size == value.canvas:
         del meta["target_size"]
     if (suffix == "cls" and dtype != "int64") or (suffix, dtype) in (("npy", "bfloat16"), ("png", "bool")):

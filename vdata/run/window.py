@@ -13,7 +13,7 @@ from vdata.key import Key
 from vdata.tensors import Image
 from vdata.transforms import Compose, Geometric, Info
 from vdata.transforms._base import ordinal_path, row
-from vdata.transforms._info import sizes_of
+from vdata.transforms._info import second_frame, sizes_of
 
 
 def decode_and_apply(transform: Compose, sample: Mapping[str, Any], key: Key, mode: str) -> Any:
@@ -28,7 +28,7 @@ def decode_and_apply(transform: Compose, sample: Mapping[str, Any], key: Key, mo
     params = transform.draw(key.fold(ordinal_path(transform, 0)), Info.of([seen]))["children"]
     first, own = transform.transforms[0], row(params[0], 0)
     assert isinstance(first, Geometric)
-    placed = {frame: first.place(own, size) for frame, size in sizes_of(seen).items()}
+    placed = first.placements(own, sizes_of(seen), second_frame(seen))
     out: dict[str, Any] = {}
     for name, value in seen.items():
         if name not in pictures:

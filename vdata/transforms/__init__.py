@@ -41,7 +41,9 @@ from typing import Any
 
 from vdata.key import Key
 from vdata.transforms import functional
-from vdata.transforms._base import Geometric, Photometric, Transform, same_size, value
+from vdata.transforms._base import Transform, same_size, value
+from vdata.transforms._geometric import Geometric
+from vdata.transforms._photometric import Photometric
 from vdata.transforms._info import Info
 from vdata.transforms._map import Map
 from vdata.transforms._op import Op, SpatialOp, op, spatial

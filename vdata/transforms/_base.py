@@ -20,11 +20,10 @@ import torch
 from vdata.batch import Batch, collate
 from vdata.errors import NoKernelError, PlanError
 from vdata.key import Key
-from vdata.tensors import Flow, Image, Label, TypedTensor, Video
-from vdata.transforms._info import Info, flatten, frame_of, sizes_of, unflatten
-from vdata.transforms._op import SpatialOp
-from vdata.transforms._params import Params, row
-from vdata.transforms._rows import each, grouped, rejoin, stacked, take
+from vdata.tensors import Image, TypedTensor, Video
+from vdata.transforms._info import Info, flatten, unflatten
+from vdata.transforms._params import Params, row, rows_of
+from vdata.transforms._rows import each, flat, grouped, put_back, rejoin, stacked, take
 
 Leaves = dict[str, Any]
 T = TypeVar("T")
@@ -41,6 +40,7 @@ class Transform:
     needs: ClassVar[Any] = ("size",)
     passthrough: ClassVar[Any] = ()  # names of extra leaves that pass untouched, by declaration
     stacks: ClassVar[Any] = True  # whether `apply` may get several samples at once, stacked in a leading dimension
+    rowwise: ClassVar[Any] = False  # whether it takes params of all samples of a stacked batch at once
 
     @property
     def random(self) -> bool:
@@ -55,6 +55,10 @@ class Transform:
     def draw(self, key: Key, info: Info) -> Params:
         """Parameters for len(key) samples; every array in them has that first dimension."""
         return {}
+
+    def chosen(self, params: Params) -> Any:
+        """Which samples are changed at all: bool [B], of one row a bool."""
+        return True
 
     def after(self, params: Params, info: Info) -> Info:
         """What `info` becomes once the transform with these params has been applied."""
@@ -93,10 +97,10 @@ class Transform:
         return self.apply_rows(self.draw(key.fold(ordinal_path(self, 0)), info), batch)
 
     def _taken_in(self, batch: Batch) -> tuple[Batch, Info]:
-        if stacked(batch):  # all samples are alike: the first tells what is known of every one
+        if flat(batch):  # a leaf is of one type in all samples: the first tells what that is
             first = {n: v[0] for n, v in batch.items()}
             if self.enter(first) is first:
-                return batch, Info.of([first]).take([0] * batch.size)
+                return batch, Info.of_batch(batch)
         opened = [flatten(s) for s in batch.samples()]
         entered = [self.enter(leaves) for leaves, _ in opened]
         if any(new is not old for new, (old, _) in zip(entered, opened, strict=True)):
@@ -105,7 +109,25 @@ class Transform:
         return batch, Info.of(entered)
 
     def apply_rows(self, params: Params, batch: Batch) -> Any:
-        """Every sample of a batch moved by its row of params; rows with equal params at once, where leaves are stacked."""
+        """Every sample of a batch moved by its row of params; those that are not chosen stay as they are."""
+        if not flat(batch):
+            return self._one_by_one(params, batch)
+        chosen = np.broadcast_to(np.asarray(self.chosen(params), bool), batch.size)
+        if chosen.all():
+            return self.apply_chosen(params, batch)
+        rows = np.flatnonzero(chosen)
+        if not len(rows):
+            return batch
+        part = Batch(self.read_by(take(batch, rows)), len(rows), [batch.at[int(b)] for b in rows])
+        moved = self.apply_chosen(rows_of(params, rows), part)
+        return batch.replace({n: put_back(v, rows, moved[n]) if n in moved else v for n, v in batch.items()})
+
+    def read_by(self, leaves: Leaves) -> Leaves:
+        """The leaves that `apply` reads or changes: all that need to be taken apart in a batch."""
+        return leaves
+
+    def apply_chosen(self, params: Params, batch: Batch) -> Any:
+        """`apply_rows` where all are chosen: the general way, rows with equal params at once where leaves are stacked."""
         if not (self.stacks and stacked(batch)):
             return self._one_by_one(params, batch)
         groups = grouped(params, batch.size)
@@ -187,80 +209,6 @@ def _shown(transform: Any) -> Iterable[str]:
             yield repr(value)
         elif field.default_factory is not dataclasses.MISSING or value != field.default:
             yield f"{field.name}={value!r}"
-
-
-class Geometric(Transform):
-    """Moves the canvas: every spatial leaf follows by its type. One op; `place` gives its arguments for a frame's size."""
-
-    op: ClassVar[SpatialOp]
-
-    @property
-    def windowed(self) -> bool:
-        return type(self).window is not Geometric.window
-
-    def place(self, params: Params, size: tuple[int, int]) -> dict[str, Any] | None:
-        """The op's arguments for a frame of (height, width) under one row of params; None leaves all frames alone."""
-        raise NoKernelError(f"{type(self).__name__} has no place")  # abstract: every public class defines it
-
-    def window(self, params: Params, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
-        """(top, left, height, width): the only part of the canvas that pixels are read from; None where it is all.
-
-        A transform with a window may be run as `crop(window)` then `after_window`, so that a decoder need only
-        deliver the window.
-        """
-        return None
-
-    def after_window(self, leaf: TypedTensor, params: Params) -> TypedTensor:
-        """What is left to do to a raster leaf already cut to `window`."""
-        return leaf
-
-    def canvas(self, params: Params, sizes: np.ndarray) -> np.ndarray:
-        """The sizes int64 [B, 2] of a frame afterwards; the general way, one row at a time."""
-        out = sizes.copy()
-        for b in range(len(sizes)):
-            size = (int(sizes[b, 0]), int(sizes[b, 1]))
-            arguments = self.place(row(params, b), size)
-            if arguments is not None:
-                out[b] = self.op.where(size, **arguments).size
-        return out
-
-    def after(self, params: Params, info: Info) -> Info:
-        return info.resized({frame: self.canvas(params, sizes) for frame, sizes in info.sizes.items()})
-
-    def apply(self, params: Params, sample: dict[str, Any]) -> dict[str, Any]:
-        sizes = sizes_of(sample)
-        placed = {frame: self.place(params, size) for frame, size in sizes.items()}
-        if all(arguments is None for arguments in placed.values()):
-            return sample
-        return {name: self.move(value, name, placed, sample) for name, value in sample.items()}
-
-    def move(
-        self, value: Any, name: str, placed: Mapping[str, dict[str, Any] | None], sample: Mapping[str, Any]
-    ) -> Any:
-        """One leaf moved by the arguments of its frame (both frames for a flow)."""
-        if not isinstance(value, TypedTensor) or isinstance(value, Label):
-            return value
-        frame = frame_of(name, value, sample)
-        arguments = placed[frame]
-        if arguments is None:
-            return value
-        if isinstance(value, Flow):
-            return self.op(value, **arguments, target=placed[value.views[1]])
-        return self.op(value, **arguments)
-
-
-class Photometric(Transform):
-    """Changes colours of pictures and clips; every other type is left as it is, by declaration.
-
-    `change(params, image)` does one picture; all pictures of a sample get the same params.
-    """
-
-    def change(self, params: Params, image: Any) -> Any:
-        """One Image or Video changed under one row of params."""
-        raise NoKernelError(f"{type(self).__name__} has no change")  # abstract: every public class defines it
-
-    def apply(self, params: Params, sample: dict[str, Any]) -> dict[str, Any]:
-        return {n: self.change(params, v) if isinstance(v, (Image, Video)) else v for n, v in sample.items()}
 
 
 def same_size(transform: Transform, info: Info) -> np.ndarray:

@@ -77,8 +77,10 @@ def size_pair(size: Any, name: str = "size") -> tuple[int, int]:
     return side, side
 
 
-def padding_sides(padding: Any) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) from one number, (left and right, top and bottom), or all four."""
+def padding_sides(padding: Any) -> tuple[Any, Any, Any, Any]:
+    """(left, top, right, bottom) from one number, (left and right, top and bottom), or all four; of [R, 4], one a row."""
+    if isinstance(padding, np.ndarray):  # one a row
+        return padding[:, 0], padding[:, 1], padding[:, 2], padding[:, 3]
     sides = tuple(padding) if isinstance(padding, Sequence) and not isinstance(padding, str) else (padding,)
     if len(sides) not in (1, 2, 4):
         raise ValueError(f"padding must be an int or a sequence of 1, 2 or 4 ints, got {padding!r}")

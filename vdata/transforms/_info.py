@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from vdata.batch import Batch, Ragged
 from vdata.errors import PlanError
-from vdata.tensors import Flow, Image, Label, TypedTensor, Video
+from vdata.tensors import BoundingBoxes, Flow, Image, KeyPoints, Label, TypedTensor, Video
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,15 @@ class Info:
         )
 
     @classmethod
+    def of_batch(cls, batch: Batch) -> Info:
+        """Of a batch whose leaves have one entry a sample."""
+        if not all(_one_canvas(v) for v in batch.values()):
+            return cls.of(batch.samples())
+        info = cls.of([{n: v[0] for n, v in batch.items()}]).take([0] * batch.size)
+        counts = {n: _count(batch[n]) for n in info.counts}
+        return replace(info, counts=counts)
+
+    @classmethod
     def of(cls, samples: Sequence[Mapping[str, Any]]) -> Info:
         """Of samples with the same leaves."""
         per_sample = [sizes_of(s) for s in samples]
@@ -93,6 +103,24 @@ class Info:
                 counts={n: np.array([s[n].shape[0] for s in samples], np.int64) for n, v in typed.items() if v.ndim},
                 count=len(samples),
             )
+
+
+def _count(leaf: Any) -> np.ndarray:
+    """How many rows a batch's leaf has in each sample."""
+    if isinstance(leaf, Ragged):
+        return np.array([s[0] if s else 0 for s in leaf.shapes], np.int64)
+    return np.full(len(leaf), leaf.shape[1], np.int64)
+
+
+def _one_canvas(leaf: Any) -> bool:
+    """Whether a batch's leaf lies on canvases of one size."""
+    if not isinstance(leaf, Ragged) or not issubclass(leaf.type, TypedTensor):
+        return True
+    if issubclass(leaf.type, (BoundingBoxes, KeyPoints)):
+        return all(m["canvas_size"] == leaf.metas[0]["canvas_size"] and m["frame"] == leaf.metas[0]["frame"] for m in leaf.metas)
+    return issubclass(leaf.type, Label) or (
+        all(s[-2:] == leaf.shapes[0][-2:] for s in leaf.shapes) and all(m == leaf.metas[0] for m in leaf.metas)
+    )
 
 
 def _placed(values: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
@@ -126,6 +154,11 @@ def frame_of(name: str, value: TypedTensor, sample: Mapping[str, Any]) -> str:
             f"{type(value).__name__}(..., frame={pictures[0]!r})"
         )
     return ""
+
+
+def second_frame(sample: Mapping[str, Any]) -> str | None:
+    """The frame that the sample's first flow leads to; None without a flow."""
+    return next((v.views[1] for v in sample.values() if isinstance(v, Flow)), None)
 
 
 def sizes_of(sample: Mapping[str, Any]) -> dict[str, tuple[int, int]]:

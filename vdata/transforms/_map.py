@@ -1,132 +1,249 @@
-"""Where points go: one affine map per frame, and what boxes, key points and flow do under it.
+"""Where points go: one map per frame, and what boxes, key points and flow do under it.
 
-Coordinates are continuous (pixel (i, j) has its centre at (j + 1/2, i + 1/2)), matrices float64.
+Coordinates are continuous (pixel (i, j) has its centre at (j + 1/2, i + 1/2)), matrices float64. A number of a map may
+be an array with one entry a row: then row r of the points [R, ..., 2] goes by entry r, and all rows in one call.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from vdata.transforms._lift import is_rows
 
-@dataclass(frozen=True)
-class Map:
-    """(x, y) -> (a x + b y + c, d x + e y + f), onto a canvas of `size` (height, width).
+Number = Any  # a float, or float64 [R]
+Size = tuple[int, int]
 
-    >>> Map((1, 0, -2, 0, 1, 0), (4, 4)).of(torch.tensor([[3.0, 1.0]]))
-    tensor([[1., 1.]])
-    """
 
-    matrix: tuple[float, float, float, float, float, float]
-    size: tuple[int, int]
+class Move:
+    """A map of the plane, onto a canvas of `size` (height, width)."""
+
+    size: Size
+    affine: bool = False
+
+    @abstractmethod
+    def of(self, points: Tensor) -> Tensor:
+        """Where points [..., 2] go; NaN where they have no image."""
+
+    @abstractmethod
+    def back(self, points: Tensor) -> Tensor:
+        """Where points [..., 2] of the new canvas came from; NaN where from nowhere."""
+
+    @property
+    def mirrors(self) -> Any:
+        """Whether left and right change places: a bool, or bool [R]."""
+        return False
 
     @property
     def whole(self) -> bool:
         """Whether whole numbers stay whole numbers."""
-        return all(float(v).is_integer() for v in self.matrix)
+        return False
+
+    def then(self, other: Move) -> Move:
+        """First this, then `other`."""
+        return Chain((self, other), other.size)
+
+
+@dataclass(frozen=True)
+class Map(Move):
+    """(x, y) -> (a x + b y + c, d x + e y + f), onto a canvas of `size` (height, width).
+
+    >>> Map((1, 0, -2, 0, 1, 0), (4, 4)).of(torch.tensor([[3.0, 1.0]]))
+    tensor([[1., 1.]])
+    >>> Map((1, 0, np.array([-2.0, 5.0]), 0, 1, 0), (4, 4)).of(torch.tensor([[3.0, 1.0], [3.0, 1.0]]))
+    tensor([[1., 1.],
+            [8., 1.]])
+    """
+
+    matrix: tuple[Number, Number, Number, Number, Number, Number]
+    size: Size
+    affine = True
 
     @property
-    def mirrors(self) -> bool:
-        """Whether left and right (or up and down) change places."""
+    def whole(self) -> bool:
+        return all(bool(np.all(np.mod(v, 1) == 0)) if is_rows(v) else float(v).is_integer() for v in self.matrix)
+
+    @property
+    def mirrors(self) -> Any:
         a, b, _, d, e, _ = self.matrix
         return a * e - b * d < 0
 
+    @property
+    def upright(self) -> bool:
+        """Whether rows stay rows and columns columns."""
+        return not (np.any(self.matrix[1]) or np.any(self.matrix[3]))
+
     def of(self, points: Tensor) -> Tensor:
-        """Points [..., 2] moved."""
-        a, b, c, d, e, f = self.matrix
+        a, b, c, d, e, f = spread(self.matrix, points)
         x, y = points.unbind(-1)
         return torch.stack([a * x + b * y + c, d * x + e * y + f], -1)
 
-    def then(self, other: Map) -> Map:
-        """First this, then `other`."""
+    def back(self, points: Tensor) -> Tensor:
+        return self.inverse(self.size).of(points)
+
+    def then(self, other: Move) -> Move:
+        if not isinstance(other, Map):
+            return super().then(other)
         a, b, c, d, e, f = self.matrix
         k, m, n, p, q, r = other.matrix
         rows = (k * a + m * d, k * b + m * e, k * c + m * f + n, p * a + q * d, p * b + q * e, p * c + q * f + r)
         return Map(rows, other.size)
 
-    def inverse(self, size: tuple[int, int]) -> Map:
+    def inverse(self, size: Size) -> Map:
         """The way back, onto a canvas of `size`."""
         a, b, c, d, e, f = self.matrix
         det = a * e - b * d
-        if det == 0:
+        if np.any(det == 0):
             raise ValueError(f"the map {self.matrix} has no inverse")
         rows = (e / det, -b / det, (b * f - e * c) / det, -d / det, a / det, (d * c - a * f) / det)
         return Map(rows, size)
 
 
-def move_points(points: Tensor, move: Map) -> Tensor:
+@dataclass(frozen=True)
+class Projective(Move):
+    """A homography: (x, y) -> (X / Z, Y / Z) with (X, Y, Z) = matrix (x, y, 1), the 9 numbers row by row.
+
+    Points with Z <= 0 lie behind the camera and go to NaN. Z must be positive on the canvas.
+
+    >>> Projective((1, 0, 0, 0, 1, 0, 0.5, 0, 1), (4, 4)).of(torch.tensor([[2.0, 2.0], [-4.0, 0.0]]))
+    tensor([[1., 1.],
+            [nan, nan]])
+    """
+
+    matrix: tuple[Number, ...]
+    size: Size
+
+    @property
+    def mirrors(self) -> Any:
+        return self._adjugate()[1] < 0
+
+    def of(self, points: Tensor) -> Tensor:
+        return _projected(spread(self.matrix, points), points)
+
+    def back(self, points: Tensor) -> Tensor:
+        return _projected(spread(self._adjugate()[0], points), points)
+
+    def inverse(self, size: Size) -> Projective:
+        """The way back, onto a canvas of `size`."""
+        return Projective(self._adjugate()[0], size)
+
+    def _adjugate(self) -> tuple[tuple[Number, ...], Number]:
+        """The inverse up to a positive factor, and the determinant."""
+        a, b, c, d, e, f, g, h, i = self.matrix
+        rows = (e * i - f * h, c * h - b * i, b * f - c * e, f * g - d * i, a * i - c * g, c * d - a * f,
+                d * h - e * g, b * g - a * h, a * e - b * d)  # fmt: skip
+        det = a * rows[0] + b * rows[3] + c * rows[6]
+        if np.any(det == 0):
+            raise ValueError(f"the map {self.matrix} has no inverse")
+        return tuple(v * np.sign(det) for v in rows), det
+
+
+def _projected(matrix: list[Any], points: Tensor) -> Tensor:
+    a, b, c, d, e, f, g, h, i = matrix
+    x, y = points.unbind(-1)
+    z = g * x + h * y + i
+    z = torch.where(z > 0, z, torch.nan)
+    return torch.stack([(a * x + b * y + c) / z, (d * x + e * y + f) / z], -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Bent(Move):
+    """Given by where each new pixel comes from: back(y) = y + d(y), d read between pixel centres, the border continued.
+
+    field  float [2, H, W] ([R, 2, H, W] for rows): d in pixels, (right, down)
+
+    The way forth solves x + d(x) = y by fixed-point iteration, which converges where d bends by less than 1 a pixel
+    (`bend`). Source of the iteration: Chen et al., "A simple fixed-point approach to invert a deformation field",
+    Medical Physics 2008.
+    """
+
+    field: Tensor
+    size: Size
+    steps = 40
+
+    def of(self, points: Tensor) -> Tensor:
+        target = points.double()
+        x = target
+        for _ in range(self.steps):
+            x = target - self.shift(x)
+        return x.to(points.dtype)
+
+    def back(self, points: Tensor) -> Tensor:
+        return points + self.shift(points.double()).to(points.dtype)
+
+    def shift(self, points: Tensor) -> Tensor:
+        """d at points, float64."""
+        field = self.field.double().to(points.device)
+        height, width = field.shape[-2:]
+        x, y = (points[..., 0] - 0.5).clamp(0, width - 1), (points[..., 1] - 0.5).clamp(0, height - 1)
+        left, top = x.floor(), y.floor()
+        fx, fy = (x - left).unsqueeze(-1), (y - top).unsqueeze(-1)
+        j, i = left.long(), top.long()
+        right, low = (j + 1).clamp(max=width - 1), (i + 1).clamp(max=height - 1)
+        above = self._at(field, i, j).lerp(self._at(field, i, right), fx)
+        below = self._at(field, low, j).lerp(self._at(field, low, right), fx)
+        return above.lerp(below, fy)
+
+    @staticmethod
+    def _at(field: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        if field.ndim == 3:
+            return field[:, i, j].movedim(0, -1)
+        row = torch.arange(len(field), device=field.device).reshape(-1, *[1] * (i.ndim - 1))
+        return field.movedim(1, -1)[row, i, j]
+
+    @property
+    def bend(self) -> Tensor:
+        """The steepest change of d a pixel, [] or [R]: below 1 the map has an inverse everywhere."""
+        across, down = self.field.diff(dim=-1).abs(), self.field.diff(dim=-2).abs()
+        most = lambda t: t.flatten(-3).amax(-1) if t.numel() else t.new_zeros(t.shape[:-3])
+        return most(across) + most(down)
+
+
+@dataclass(frozen=True, eq=False)
+class Chain(Move):
+    """One after the other, what has no common formula."""
+
+    parts: tuple[Move, ...]
+    size: Size
+
+    @property
+    def mirrors(self) -> Any:
+        odd: Any = False
+        for part in self.parts:
+            odd = odd ^ part.mirrors
+        return odd
+
+    def of(self, points: Tensor) -> Tensor:
+        for part in self.parts:
+            points = part.of(points)
+        return points
+
+    def back(self, points: Tensor) -> Tensor:
+        for part in reversed(self.parts):
+            points = part.back(points)
+        return points
+
+
+def spread(numbers: tuple[Number, ...], points: Tensor) -> list[Any]:
+    """A map's numbers, those with one a row as tensors that broadcast over points [R, ..., 2]."""
+    return [_over(n, points) if is_rows(n) else n for n in numbers]
+
+
+def _over(rows: Any, points: Tensor) -> Tensor:
+    rows = torch.as_tensor(rows).to(points.device).reshape(-1, *[1] * (points.ndim - 2))
+    return rows.to(points.dtype) if points.is_floating_point() else rows
+
+
+def move_points(points: Tensor, move: Move) -> Tensor:
     """[..., 2] moved, in the points' dtype; integers become float32 where the map is not whole."""
     if points.is_floating_point():
         return move.of(points.double()).to(points.dtype)
     return move.of(points.double()).to(points.dtype if move.whole else torch.float32)
-
-
-def corners(boxes: Tensor, format: str) -> Tensor:
-    """The four corners [..., 4, 2] of boxes, clockwise from the top left of the unturned box; float64."""
-    b = boxes.double()
-    if format == "XYXYXYXY":
-        return b.reshape(*b.shape[:-1], 4, 2)
-    if format in ("CXCYWH", "CXCYWHR"):
-        centre, w, h = b[..., :2], b[..., 2], b[..., 3]
-    elif format in ("XYWH", "XYWHR"):
-        w, h = b[..., 2], b[..., 3]
-        centre = b[..., :2] + torch.stack([w, h], -1) / 2
-    else:
-        w, h = b[..., 2] - b[..., 0], b[..., 3] - b[..., 1]
-        centre = (b[..., :2] + b[..., 2:]) / 2
-    if format == "XYWHR":  # x, y is the turned corner, not the corner of the unturned box
-        turn = torch.deg2rad(b[..., 4])
-        along, down = torch.stack([turn.cos(), -turn.sin()], -1), torch.stack([turn.sin(), turn.cos()], -1)
-        centre = b[..., :2] + along * w[..., None] / 2 + down * h[..., None] / 2
-    turn = torch.deg2rad(b[..., 4]) if format.endswith("R") else torch.zeros_like(w)
-    along, down = torch.stack([turn.cos(), -turn.sin()], -1), torch.stack([turn.sin(), turn.cos()], -1)
-    dx, dy = along * w[..., None] / 2, down * h[..., None] / 2
-    return torch.stack([centre - dx - dy, centre + dx - dy, centre + dx + dy, centre - dx + dy], -2)
-
-
-def from_corners(points: Tensor, format: str) -> Tensor:
-    """Boxes in `format` from four corners [..., 4, 2]: the hull for unrotated formats, the fitted rectangle for rotated.
-
-    A parallelogram (a turned box scaled unevenly) is fitted as torchvision does: its longer diagonal and the direction
-    of its longer side are kept. XYXYXYXY keeps the four corners as they are.
-    """
-    if format == "XYXYXYXY":
-        return points.reshape(*points.shape[:-2], 8)
-    if not format.endswith("R"):
-        low, high = points.amin(-2), points.amax(-2)
-        if format == "XYXY":
-            return torch.cat([low, high], -1)
-        return torch.cat([low if format == "XYWH" else (low + high) / 2, high - low], -1)
-    side, down = points[..., 1, :] - points[..., 0, :], points[..., 3, :] - points[..., 0, :]
-    turned = torch.stack([down[..., 1], -down[..., 0]], -1)  # the first side's direction, as the second tells it
-    along = torch.where((side.norm(dim=-1) < down.norm(dim=-1))[..., None], turned, side)
-    angle = torch.atan2(0 - along[..., 1], along[..., 0])  # 0 - y, not -y: no angle of -0
-    along = torch.stack([angle.cos(), -angle.sin()], -1)
-    across = torch.stack([angle.sin(), angle.cos()], -1)
-    one, other = points[..., 2, :] - points[..., 0, :], points[..., 3, :] - points[..., 1, :]
-    diagonal = torch.where((one.norm(dim=-1) < other.norm(dim=-1))[..., None], other, one)
-    width, height = (diagonal * along).sum(-1, keepdim=True).abs(), (diagonal * across).sum(-1, keepdim=True).abs()
-    centre = points.mean(-2)
-    anchor = centre - along * width / 2 - across * height / 2 if format == "XYWHR" else centre
-    return torch.cat([anchor, width, height, torch.rad2deg(angle)[..., None]], -1)
-
-
-def move_boxes(boxes: Tensor, format: str, move: Map, *, clamp: bool) -> Tensor:
-    """Boxes [..., n] moved; with `clamp`, unrotated ones are cut to the new canvas. Empty in, empty out.
-
-    Integers stay integers where map and format keep them whole, else become float32: never by the luck of the values.
-    """
-    points = move.of(corners(boxes, format))
-    if move.mirrors:  # keep the corners clockwise
-        points = points[..., [1, 0, 3, 2], :]
-    if clamp and format in ("XYXY", "XYWH", "CXCYWH"):
-        height, width = move.size
-        points = torch.stack([points[..., 0].clamp(0, width), points[..., 1].clamp(0, height)], -1)
-    out = from_corners(points, format)
-    keeps = boxes.is_floating_point() or (move.whole and not (format == "CXCYWH" and clamp))
-    return out.to(boxes.dtype if keeps else torch.float32)
 
 
 def pixel_centres(size: tuple[int, int], device: torch.device, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -136,21 +253,39 @@ def pixel_centres(size: tuple[int, int], device: torch.device, dtype: torch.dtyp
     return torch.stack([x[None, :].expand(size), y[:, None].expand(size)], -1)
 
 
-def push_flow(raster: Tensor, first: Map, second: Map) -> Tensor:
+def push_flow(raster: Tensor, first: Move, second: Move) -> Tensor:
     """Vectors of a flow whose raster was moved by `first`, when its second frame was moved by `second`.
 
     f'(x') = T2(q + f(q)) - x' with q = T1^-1(x'); for affine maps A2 f(q) + (T2 T1^-1 - 1) x'.
     Source: the warping law of FlowNet's augmentation, written for two maps (docs/design/0004-transforms.md).
     """
+    if isinstance(first, Map) and isinstance(second, Map):
+        return _pushed_affine(raster, first, second)
+    here = pixel_centres(first.size, raster.device)
+    start = first.back(here if raster.ndim == 3 else here.expand(*raster.shape[:-3], *here.shape))
+    vectors = raster.double().movedim(-3, -1)
+    return (second.of(start + vectors) - here).movedim(-1, -3).to(raster.dtype)
+
+
+def _pushed_affine(raster: Tensor, first: Map, second: Map) -> Tensor:
     a, b, _, d, e, _ = second.matrix
-    u, v = raster.unbind(-3)
-    moved = (
-        torch.stack([a * u + b * v if b else a * u, d * u + e * v if d else e * v], -3)
-        if (a, b, d, e) != (1, 0, 0, 1)
-        else raster
-    )
-    if first.matrix == second.matrix:
+    moved = raster
+    if any(is_rows(v) for v in (a, b, d, e)) or (a, b, d, e) != (1, 0, 0, 1):
+        a, b, d, e = spread((a, b, d, e), raster)  # [R, 1, 1], as the components are
+        u, v = raster.unbind(-3)
+        x = a * u if _is_zero(b) else a * u + b * v
+        y = e * v if _is_zero(d) else d * u + e * v
+        moved = torch.stack([x, y], -3)
+    if first is second or _equal(first, second):
         return moved
     here = pixel_centres(first.size, raster.device)
-    there = first.inverse(first.size).then(second).of(here)
-    return (moved.double() + (there - here).movedim(-1, 0)).to(raster.dtype)
+    there = first.inverse(first.size).then(second).of(here if raster.ndim == 3 else here.expand(*raster.shape[:-3], *here.shape))
+    return (moved.double() + (there - here).movedim(-1, -3)).to(raster.dtype)
+
+
+def _is_zero(number: Any) -> bool:
+    return not isinstance(number, Tensor) and number == 0
+
+
+def _equal(first: Map, second: Map) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(first.matrix, second.matrix, strict=True))

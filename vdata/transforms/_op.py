@@ -15,15 +15,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vdata.errors import NoKernelError
 from vdata.tensors import BoundingBoxes, Flow, Image, KeyPoints, Mask, TypedTensor, Video
 from vdata.transforms._check import ByType
-from vdata.transforms._map import Map, move_boxes, move_points, push_flow
+from vdata.transforms._corners import move_boxes
+from vdata.transforms._lift import has_rows, is_rows
+from vdata.transforms._map import Move, move_points, push_flow
+from vdata.transforms._warp import How, read_flow, sources, warped
 
 Kernel = Callable[..., Any]
 
@@ -103,17 +108,21 @@ class SpatialOp(Op):
     """A verb that moves the canvas: `map` says where points go, `pixels` how a raster follows.
 
     `map(size, **arguments) -> Map` for a canvas of (height, width). `pixels(x, fill, **arguments)` moves a plain
-    [..., H, W] raster of any dtype by index, new pixels getting `fill`. A verb that resamples registers kernels for
-    Image, Video and Mask and a `flow` raster of its own instead.
+    [..., H, W] raster of any dtype by index, new pixels getting `fill`. A verb that resamples either says how with
+    `reads(**arguments) -> How`, and all rasters follow from its map; or registers kernels for Image, Video and Mask and a
+    `flow` raster of its own.
 
     Called with a Flow, a verb takes one more argument, `target`: its arguments for the flow's second frame, where they
-    differ from the first's.
+    differ from the first's. An argument given as a numpy array or tensor has one entry for each row of the input: B
+    pictures rotated by B angles in one call. What `map` computes from its arguments must then be arithmetic.
     """
 
     def __init__(self, fn: Callable[..., Any]):
         super().__init__(fn)
-        self._map: Callable[..., Map] | None = None
+        self._map: Callable[..., Move] | None = None
+        self._how: Callable[..., How] | None = None
         self._flow: Callable[..., Tensor] | None = None
+        self._rows: Callable[..., Tensor] | None = None
         self._clamps = False
         self.kernels[KeyPoints] = self._move_points
         self.kernels[BoundingBoxes] = self._move_boxes
@@ -121,7 +130,7 @@ class SpatialOp(Op):
         target = inspect.Parameter("target", inspect.Parameter.KEYWORD_ONLY, default=None)
         self.__signature__ = self.signature.replace(parameters=[*self.signature.parameters.values(), target])
 
-    def map(self, fn: Callable[..., Map]) -> Callable[..., Map]:
+    def map(self, fn: Callable[..., Move]) -> Callable[..., Move]:
         """Register where points go: fn(size, **arguments) -> Map."""
         self._map = fn
         return fn
@@ -136,6 +145,20 @@ class SpatialOp(Op):
         self._flow = follow
         return fn
 
+    def reads(self, fn: Callable[..., How]) -> Callable[..., How]:
+        """Register how pictures are read under the map: fn(**arguments) -> How. All rasters then follow from the map."""
+        self._how = fn
+        for kind in (Image, Video, Mask):
+            self.kernels.setdefault(kind, self._follow_map)
+        if self._flow is None:
+            self._flow = self._flow_by_map
+        return fn
+
+    def rows(self, fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """Register a faster way for rasters under one argument a row: fn(x, fill, **arguments), x [R, ..., H, W]."""
+        self._rows = fn
+        return fn
+
     def flow(self, fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """Register how a flow's raster follows (vectors come after, from the maps): fn(flow, **arguments)."""
         self._flow = fn
@@ -146,40 +169,141 @@ class SpatialOp(Op):
         self._clamps = True
         return self
 
-    def where(self, size: tuple[int, int], /, *args: Any, **kwargs: Any) -> Map:
+    def where(self, size: tuple[int, int], /, *args: Any, **kwargs: Any) -> Move:
         """The map of points for a canvas of this size and these arguments."""
         return self._place(size, self.arguments(*args, **kwargs))
 
-    def _place(self, size: tuple[int, int], arguments: dict[str, Any]) -> Map:
+    def how(self, *args: Any, **kwargs: Any) -> How:
+        """How pictures are read under these arguments."""
+        return self._reading(self.arguments(*args, **kwargs))
+
+    def sizes(self, size: tuple[int, int], rows: int, arguments: Mapping[str, Any]) -> np.ndarray:
+        """The canvases int64 [rows, 2] that a canvas of `size` becomes, under one argument a row."""
+        height, width = self._raw(size, dict(arguments)).size
+        return np.stack([np.broadcast_to(np.asarray(v, np.int64), rows) for v in (height, width)], 1)
+
+    def _raw(self, size: tuple[int, int], arguments: dict[str, Any]) -> Move:
         if self._map is None:
             raise NoKernelError(f"{self.name} has no map of points: register one with @{self.name}.map")
         return self._map(size, **arguments)
 
+    def _place(self, size: tuple[int, int], arguments: dict[str, Any]) -> Move:
+        move = self._raw(size, arguments)
+        if type(move.size[0]) is int and type(move.size[1]) is int:
+            return move
+        return replace(move, size=(_one(move.size[0]), _one(move.size[1])))  # type: ignore[type-var]
+
+    def _reading(self, arguments: dict[str, Any]) -> How:
+        return How(border=arguments.get("padding_mode", "constant")) if self._how is None else self._how(**arguments)
+
     def __call__(self, inpt: Any, *args: Any, target: dict[str, Any] | None = None, **kwargs: Any) -> Any:
+        arguments = self.arguments(*args, **kwargs)
+        if target is not None:
+            if not isinstance(inpt, Flow):
+                raise TypeError(
+                    f"{self.name}: target says how a Flow's second frame moves, and {type(inpt).__name__} has none"
+                )
+            target = self.arguments(**target)
+        if has_rows(arguments) or (target is not None and has_rows(target)):
+            return self._by_rows(inpt, arguments, target)
         if target is None:
-            return super().__call__(inpt, *args, **kwargs)
-        if not isinstance(inpt, Flow):
-            raise TypeError(
-                f"{self.name}: target says how a Flow's second frame moves, and {type(inpt).__name__} has none"
-            )
-        return self._move_flow(inpt, self.arguments(**target), **self.arguments(*args, **kwargs))
+            return super().__call__(inpt, **arguments)
+        return self._move_flow(inpt, target, **arguments)
+
+    def _by_rows(self, inpt: Any, arguments: dict[str, Any], target: dict[str, Any] | None) -> Any:
+        """One argument a row: all rows in one call."""
+        if type(inpt) is Tensor:
+            return self._by_rows(Image(inpt), arguments, target).plain()
+        count = len(inpt)
+        arguments = {n: _checked_rows(n, v, count) for n, v in arguments.items()}
+        if isinstance(inpt, (BoundingBoxes, KeyPoints)):
+            return self.kernel(type(inpt))(inpt, **arguments)
+        if isinstance(inpt, Flow):
+            first, second = self._place(inpt.canvas, arguments), self._target(inpt, arguments, target)
+            return inpt.like(push_flow(self._flow_by_map(inpt, **arguments), first, second), target_size=second.size)
+        self.kernel(type(inpt))  # raises for what it does not know
+        fill = new_pixels(inpt, arguments.get("fill"))
+        if self._rows is not None:
+            others = {n: v for n, v in arguments.items() if n != "fill"}
+            return inpt.like(self._rows(inpt.plain(), fill, **others))
+        return inpt.like(self._follow_map(inpt, **arguments))
+
+    def _follow_map(self, x: TypedTensor, /, **arguments: Any) -> Tensor:
+        how = self._reading(arguments)
+        how = how if not isinstance(x, Mask) else replace(how, mode=How.mode, antialias=False)
+        canvas = x.canvas
+        assert canvas is not None  # rasters have one
+        return warped(x.plain(), self._place(canvas, arguments), how, new_pixels(x, arguments.get("fill")))
+
+    def _flow_by_map(self, x: Flow, /, **arguments: Any) -> Tensor:
+        at = sources(self._place(x.canvas, arguments), x)
+        return read_flow(x.plain(), at, x.sparse, self._reading(arguments).window)
 
     def _move_points(self, x: KeyPoints, /, **arguments: Any) -> KeyPoints:
         move = self._place(x.canvas_size, arguments)
-        return x.like(move_points(x.plain(), move), canvas_size=move.size)
+        points = _labelled(move_points(x.plain(), move), x)
+        seen = _seen(points, x.visibility)
+        points, seen = swapped(points, seen, x, move.mirrors)
+        return x.like(points, canvas_size=move.size, visibility=seen)
 
     def _move_boxes(self, x: BoundingBoxes, /, **arguments: Any) -> BoundingBoxes:
         move = self._place(x.canvas_size, arguments)
-        return x.like(move_boxes(x.plain(), x.format, move, clamp=self._clamps), canvas_size=move.size)
+        clamp = self._clamps and x.clamping_mode is not None
+        return x.like(move_boxes(x.plain(), x.format, move, clamp=clamp), canvas_size=move.size)
 
     def _move_flow(self, x: Flow, target: dict[str, Any] | None = None, /, **arguments: Any) -> Flow:
         if self._flow is None:
             raise NoKernelError(
                 f"{self.name} does not know how a Flow's raster follows: register it with @{self.name}.flow"
             )
-        first = self._place(x.canvas, arguments)
-        second = self._place(x.target_size, arguments if target is None else target)
+        first, second = self._place(x.canvas, arguments), self._target(x, arguments, target)
         return x.like(push_flow(self._flow(x, **arguments), first, second), target_size=second.size)
+
+    def _target(self, x: Flow, arguments: dict[str, Any], target: dict[str, Any] | None) -> Move:
+        return self._place(x.target_size, arguments if target is None else target)
+
+
+def _one(side: Any) -> int:
+    """The one number that all rows agree on."""
+    if is_rows(side):
+        if (side != side[0]).any():
+            raise ValueError(f"rows of one call must have canvases of one size afterwards, got {sorted(set(side.tolist()))}")
+        side = side[0]
+    return int(side)
+
+
+def _checked_rows(name: str, value: Any, count: int) -> Any:
+    if not is_rows(value):
+        return value
+    if len(value) != count:
+        raise ValueError(f"{name} has {len(value)} entries, but the input has {count} rows")
+    return value.cpu().numpy() if isinstance(value, Tensor) else value
+
+
+def _labelled(points: Tensor, old: KeyPoints) -> Tensor:
+    """Points that are not labelled (visibility 0) have no place, so they stay at the (0, 0) that says so."""
+    if old.visibility is None:
+        return points
+    return torch.where((old.visibility == 0)[..., None], old.plain().to(points.dtype), points)
+
+
+def _seen(points: Tensor, visibility: Tensor | None) -> Tensor | None:
+    """Points without an image (NaN) are not labelled any more."""
+    if visibility is None or not points.is_floating_point():
+        return visibility
+    return torch.where(points.isfinite().all(-1), visibility, 0)
+
+
+def swapped(points: Tensor, seen: Tensor | None, x: KeyPoints, mirrored: Any) -> tuple[Tensor, Tensor | None]:
+    """Left and right change names under a mirror: points [..., N, K, 2] take each other's places by the swap table."""
+    if x.swap is None or not np.any(mirrored):
+        return points, seen
+    order = torch.tensor(x.swap, device=points.device)
+    if not is_rows(mirrored):
+        return points[..., order, :], None if seen is None else seen[..., order]
+    rows = torch.as_tensor(mirrored).to(points.device)[:, None]
+    points = torch.where(rows[..., None], points[..., order, :], points)
+    return points, None if seen is None else torch.where(rows, seen[..., order], seen)
 
 
 def new_pixels(x: TypedTensor, fill: Any = None) -> Any:

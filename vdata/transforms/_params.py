@@ -10,10 +10,53 @@ import numpy as np
 
 Params = dict[str, Any]
 
+_SPARSE = {"drawn_at", "drawn"}
+
+
+def sparse(params: Any, rows: np.ndarray, count: int) -> Params:
+    """Parameters drawn for some of `count` samples: which row of them each sample has, -1 for none."""
+    at = np.full(count, -1, np.int64)
+    at[rows] = np.arange(len(rows))
+    return {"drawn_at": at, "drawn": params}
+
+
+def rows_of(params: Any, rows: np.ndarray) -> Any:
+    """The parameters of some samples; of sparse ones, which must have been drawn for all of these, as dense ones.
+
+    >>> rows_of({"top": np.array([4, 5, 6])}, np.array([2, 0]))
+    {'top': array([6, 4])}
+    """
+    if isinstance(params, Mapping):
+        if set(params) == _SPARSE:
+            at = params["drawn_at"][rows]
+            return rows_of(params["drawn"], at) if (at >= 0).all() else {"drawn_at": at, "drawn": params["drawn"]}
+        return {n: rows_of(v, rows) for n, v in params.items()}
+    if isinstance(params, list):
+        return [rows_of(v, rows) for v in params]
+    return params[rows] if isinstance(params, np.ndarray) else params
+
+
+def collapsed(arguments: Params) -> Params:
+    """A verb's arguments, those that are equal in all rows as one plain value."""
+    return {n: _collapsed(v) for n, v in arguments.items()}
+
+
+def _collapsed(value: Any) -> Any:
+    if not isinstance(value, np.ndarray) or not value.ndim or not len(value) or (value != value[:1]).any():
+        return value
+    one = value[0].tolist()
+    return tuple(one) if isinstance(one, list) else one
+
 
 def row(params: Any, b: int) -> Any:
-    """Row b of parameters: arrays lose their first dimension and become plain Python values."""
+    """Row b of parameters: arrays lose their first dimension and become plain Python values.
+
+    Of parameters drawn for some samples only (`sparse`) it is None for the others.
+    """
     if isinstance(params, Mapping):
+        if set(params) == _SPARSE:
+            at = int(params["drawn_at"][b])
+            return None if at < 0 else row(params["drawn"], at)
         return {n: row(v, b) for n, v in params.items()}
     if isinstance(params, list):
         return [row(v, b) for v in params]

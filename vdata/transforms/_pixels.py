@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,19 +28,39 @@ def cut(x: Tensor, top: int, left: int, height: int, width: int, fill: Fill = 0)
     return out
 
 
+def cut_rows(x: Tensor, top: Any, left: Any, height: int, width: int, fill: Fill = 0) -> Tensor:
+    """`cut` of x [R, ..., H, W] at one place a row (numbers or int [R]): row r is cut at (top[r], left[r])."""
+    rows = x.shape[0]
+    top, left = (np.broadcast_to(np.asarray(v, np.int64), rows) for v in (top, left))
+    above, before = max(0, -int(top.min())), max(0, -int(left.min()))
+    below = max(0, int(top.max()) + height - x.shape[-2])
+    after = max(0, int(left.max()) + width - x.shape[-1])
+    if above or before or below or after:
+        x = cut(x, -above, -before, above + x.shape[-2] + below, before + x.shape[-1] + after, fill)
+    windows = x.unfold(-2, height, 1).unfold(-2, width, 1)  # [R, ..., tops, lefts, height, width], a view
+    index = [torch.as_tensor(v, device=x.device) for v in (np.arange(rows), top + above, left + before)]
+    if x.ndim == 3:
+        return windows[index[0], index[1], index[2]]
+    return windows.movedim((-4, -3), (1, 2))[index[0], index[1], index[2]]
+
+
 def blank(x: Tensor, height: int, width: int, fill: Fill = 0) -> Tensor:
     """A raster like `x`, of another size, all `fill` (a sequence has one number a channel)."""
     shape = (*x.shape[:-2], height, width)
+    return colour(x, fill).expand(shape).clone()
+
+
+def colour(x: Tensor, fill: Fill) -> Tensor:
+    """A fill as a tensor of x's dtype that broadcasts over x [..., C, H, W]: [] or [C, 1, 1]."""
     if isinstance(fill, (int, float)):
         if not _holds(x.dtype, fill):
             raise ValueError(
                 f"new pixels would be {fill}, which {str(x.dtype).removeprefix('torch.')} cannot hold: cast first, or set fill"
             )
-        return x.new_full(shape, fill)
+        return torch.tensor(fill, device=x.device).to(x.dtype)
     if len(fill) not in (1, x.shape[-3]):
         raise ValueError(f"fill has {len(fill)} numbers, but the picture has {x.shape[-3]} channels")
-    colour = torch.tensor(fill, device=x.device).to(x.dtype).reshape(-1, 1, 1)
-    return colour.expand(shape).clone()
+    return torch.tensor(fill, device=x.device).to(x.dtype).reshape(-1, 1, 1)
 
 
 def _holds(dtype: torch.dtype, number: float) -> bool:
@@ -55,7 +77,11 @@ def gather(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 def extended(length: int, before: int, after: int, mode: str, device: torch.device) -> Tensor:
     """Which of `length` pixels stands at each place of a line continued on both sides by "edge", "reflect" or "symmetric"."""
-    at = torch.arange(-before, length + after, device=device)
+    return extend(torch.arange(-before, length + after, device=device), length, mode)
+
+
+def extend(at: Tensor, length: int, mode: str) -> Tensor:
+    """Indices beyond a line of `length` pixels brought back into it by "edge", "reflect" or "symmetric"."""
     if mode == "edge" or length == 1:
         return at.clamp(0, length - 1)
     period = 2 * (length - 1) if mode == "reflect" else 2 * length
@@ -89,3 +115,11 @@ def _lerp(x: Tensor, dim: int, new: int) -> Tensor:
     weight = weight if dim == -1 else weight[:, None]
     low, high = x.index_select(dim, below), x.index_select(dim, (below + 1).clamp(max=old - 1))
     return torch.where(weight == 0, low, low + (high - low) * weight)
+
+
+def cast_rounded(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Back to a dtype: integers round and are clamped to their range (bicubic and lanczos leave it)."""
+    if x.dtype == dtype or dtype.is_floating_point or dtype == torch.bool:
+        return x.to(dtype)
+    info = torch.iinfo(dtype)
+    return x.round().clamp(info.min, info.max).to(dtype)

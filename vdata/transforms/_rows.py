@@ -1,4 +1,4 @@
-"""A stacked batch moved: samples that drew equal parameters go through one kernel together."""
+"""The leaves of a batch: some of its samples, those of one canvas, and all of them put together again."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vdata.batch import Batch, collate
+from vdata.batch import Batch, Ragged, collate
 from vdata.errors import PlanError
 from vdata.tensors import Flow, Image, Label, Mask, TypedTensor, Video
 from vdata.transforms._params import row, varies
+
+RASTERS = (Image, Video, Flow, Mask)
+
+
+def flat(leaves: Mapping[str, Any]) -> bool:
+    """Whether every leaf has one entry a sample and no containers in it."""
+    return not any(isinstance(v, list) and any(isinstance(e, (Mapping, list, tuple)) for e in v) for v in leaves.values())
 
 
 def stacked(leaves: Mapping[str, Any]) -> bool:
@@ -40,31 +47,81 @@ def grouped(params: Any, count: int) -> list[np.ndarray]:
     return [np.array(g) for g in groups.values()]
 
 
+def alike(columns: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
+    """The rows 0 .. count - 1 in groups of equal rows of integer columns [count] or [count, n]."""
+    if not columns:
+        return [np.arange(count)]
+    table = np.concatenate([c.reshape(count, -1) for c in columns], 1)
+    if (table == table[:1]).all():
+        return [np.arange(count)]
+    _, which = np.unique(table, axis=0, return_inverse=True)
+    which = which.reshape(-1)
+    return [np.flatnonzero(which == g) for g in range(int(which.max()) + 1)]
+
+
 def take(leaves: Mapping[str, Any], rows: np.ndarray) -> dict[str, Any]:
-    """Some rows of stacked leaves."""
+    """Some samples of a batch's leaves; pictures of unequal sizes are stacked where those taken agree."""
+    return {n: taken(v, rows) for n, v in leaves.items()}
+
+
+def part_of(batch: Batch, rows: np.ndarray) -> Batch:
+    """Some samples of a batch, as a batch."""
+    return Batch(take(batch, rows), len(rows), [batch.at[int(b)] for b in rows])
+
+
+def taken(value: Any, rows: np.ndarray) -> Any:
+    """Some entries of one leaf."""
+    if isinstance(value, Ragged):
+        items = [value[int(b)] for b in rows]
+        uniform = issubclass(value.type, RASTERS) and len({t.shape for t in items}) == 1
+        return _one_leaf(items) if uniform else Ragged.of(items)
+    if not isinstance(value, Tensor):
+        return [value[b] for b in rows]
     if len(rows) == 1:
-        one = slice(int(rows[0]), int(rows[0]) + 1)  # a view
-        return {n: v[one] for n, v in leaves.items()}
-    index = torch.from_numpy(rows)
-    return {n: v[index.to(v.device)] if isinstance(v, Tensor) else [v[b] for b in rows] for n, v in leaves.items()}
+        return value[int(rows[0]) : int(rows[0]) + 1]  # a view
+    if len(rows) == len(value) and (rows[1:] > rows[:-1]).all():
+        return value
+    return value[torch.from_numpy(rows).to(value.device)]
+
+
+def _one_leaf(items: list[Any]) -> Any:
+    return collate([{"": item} for item in items])[""]
 
 
 def rejoin(parts: Sequence[Mapping[str, Any]], groups: Sequence[np.ndarray], batch: Batch) -> Batch:
     """The batch again, from its moved groups."""
+    if len(groups) == 1:
+        return batch.replace(parts[0])
     back = np.argsort(np.concatenate(groups))
     return batch.replace({name: _rejoined([p[name] for p in parts], back) for name in parts[0]})
 
 
 def _rejoined(values: list[Any], back: np.ndarray) -> Any:
     first = values[0]
-    if isinstance(first, Tensor) and all(_alike(v, first) for v in values):
+    if isinstance(first, Tensor) and all(isinstance(v, Tensor) and _alike(v, first) for v in values):
         joined = torch.cat([v.plain() if isinstance(v, TypedTensor) else v for v in values])
         joined = joined[torch.from_numpy(back).to(joined.device)]
         return first.like(joined) if isinstance(first, TypedTensor) else joined
     rows = [value[b] for value in values for b in range(len(value))]  # by index, which keeps the type
-    if isinstance(first, Tensor):  # sizes or metadata differ: what `collate` makes of the rows
-        return collate([{"": rows[b]} for b in back])[""]
+    if isinstance(first, (Tensor, Ragged)):  # sizes or metadata differ: what `collate` makes of the rows
+        return _one_leaf([rows[b] for b in back])
     return [rows[b] for b in back]
+
+
+def put_back(whole: Any, rows: np.ndarray, part: Any) -> Any:
+    """A leaf with the entries `rows` replaced by `part`."""
+    index = torch.from_numpy(rows)
+    if isinstance(whole, Tensor) and isinstance(part, Tensor) and _alike(part, whole):
+        plain = whole.plain() if isinstance(whole, TypedTensor) else whole
+        moved = part.plain() if isinstance(part, TypedTensor) else part
+        if len(rows) == len(plain):
+            return part
+        out = plain.index_copy(0, index.to(plain.device), moved)
+        return whole.like(out) if isinstance(whole, TypedTensor) else out
+    rest = np.setdiff1d(np.arange(len(whole)), rows)
+    if not len(rest):
+        return part
+    return _rejoined([part, taken(whole, rest)], np.argsort(np.concatenate([rows, rest])))
 
 
 def _alike(value: Tensor, other: Tensor) -> bool:
@@ -75,6 +132,35 @@ def _alike(value: Tensor, other: Tensor) -> bool:
 
 def _meta(value: Tensor) -> dict[str, Any]:
     return value.meta() if isinstance(value, TypedTensor) else {}
+
+
+def end_to_end(leaf: Any) -> tuple[TypedTensor, np.ndarray] | None:
+    """Objects of all samples as one leaf of R rows, and how many rows each sample has; None where they do not join."""
+    if not isinstance(leaf, Ragged) or not issubclass(leaf.type, TypedTensor) or leaf.values.ndim != len(leaf.shapes[0]):
+        return None
+    fixed = [{n: v for n, v in m.items() if n not in leaf.type._rows} for m in leaf.metas]
+    if any(m != fixed[0] for m in fixed):
+        return None
+    meta: dict[str, Any] = dict(fixed[0])
+    for name in leaf.type._rows:
+        values = [m[name] for m in leaf.metas]
+        if any((v is None) != (values[0] is None) for v in values):
+            return None
+        meta[name] = None if values[0] is None else torch.cat(values)
+    return leaf.type.make(leaf.values, meta), np.array([s[0] for s in leaf.shapes], np.int64)
+
+
+def split_again(leaf: TypedTensor, counts: np.ndarray) -> Ragged:
+    """The inverse of `end_to_end`: sample b has the next counts[b] rows."""
+    ends = np.cumsum(counts)
+    offsets = torch.tensor([0, *ends.tolist()], dtype=torch.int64, device=leaf.device)
+    fixed = {n: v for n, v in leaf.meta().items() if n not in leaf._rows}
+    metas = []
+    for end, count in zip(ends.tolist(), counts.tolist(), strict=True):
+        rows = {n: None if (v := getattr(leaf, n)) is None else v[end - count : end] for n in leaf._rows}
+        metas.append({**fixed, **rows})
+    shapes = [(c, *leaf.shape[1:]) for c in counts.tolist()]
+    return Ragged(leaf.plain(), offsets, shapes, type(leaf), metas)
 
 
 def each(outs: Sequence[Any], join: Callable[[Sequence[Any]], Any]) -> Any:

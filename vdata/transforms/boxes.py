@@ -11,7 +11,7 @@ from torch import Tensor
 from vdata.tensors import BoundingBoxes, BoundingBoxFormat
 from vdata.transforms._base import Params, Transform, value
 from vdata.transforms._check import put
-from vdata.transforms._map import corners, from_corners
+from vdata.transforms._corners import corners, from_corners
 
 
 def convert_bounding_box_format(

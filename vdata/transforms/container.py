@@ -14,14 +14,15 @@ import numpy as np
 from torch import Tensor
 
 from vdata.batch import Batch
-from vdata.errors import NoKernelError
+from vdata.errors import NoKernelError, PlanError
 from vdata.key import Key
 from vdata.tensors import TypedTensor
-from vdata.transforms._base import Geometric, Leaves, Params, Transform, ordinal_path, value
+from vdata.transforms._base import Leaves, Params, Transform, ordinal_path, value
+from vdata.transforms._geometric import Geometric
 from vdata.transforms._check import probability, put
 from vdata.transforms._info import Info
-from vdata.transforms._params import scatter
-from vdata.transforms._rows import stacked
+from vdata.transforms._params import rows_of, scatter, sparse
+from vdata.transforms._rows import each, part_of, rejoin
 
 
 class _Container(Transform):
@@ -81,6 +82,16 @@ class _Container(Transform):
             samples = [s for out in outs for s in (out if isinstance(out, tuple) else (out,))]
         return tuple(samples) if several else samples[0]
 
+    def rows_through(self, children: list[Params], batch: Batch) -> Any:
+        """A batch through all children in turn; once one makes several batches, the rest moves each of them."""
+        batches: Any = [batch]
+        several = False
+        for child, own in zip(self.transforms, children, strict=True):
+            outs = [child.apply_rows(own, b) for b in batches]
+            several = several or isinstance(outs[0], tuple)
+            batches = [b for out in outs for b in (out if isinstance(out, tuple) else (out,))]
+        return tuple(batches) if several else batches[0]
+
 
 @value
 class Compose(_Container):
@@ -125,16 +136,8 @@ class Compose(_Container):
     def apply(self, params: Params, sample: Leaves) -> Any:
         return self.apply_all(zip(self.transforms, params["children"], strict=True), sample)
 
-    def apply_rows(self, params: Params, batch: Batch) -> Any:
-        if not stacked(batch):
-            return self._one_by_one(params, batch)
-        batches: Any = [batch]  # stacked: each child finds its own rows that share parameters
-        several = False
-        for child, own in zip(self.transforms, params["children"], strict=True):
-            outs = [child.apply_rows(own, b) for b in batches]
-            several = several or isinstance(outs[0], tuple)
-            batches = [b for out in outs for b in (out if isinstance(out, tuple) else (out,))]
-        return tuple(batches) if several else batches[0]
+    def apply_chosen(self, params: Params, batch: Batch) -> Any:
+        return self.rows_through(params["children"], batch)
 
 
 @value
@@ -153,19 +156,31 @@ class RandomApply(_Container):
         super().__post_init__()
         probability(self.p)
 
+    def chosen(self, params: Params) -> Any:
+        return params["apply"]
+
     def draw(self, key: Key, info: Info) -> Params:
-        return {"apply": key.fold("apply").bernoulli(self.p), "children": self.draw_all(key, info)[0]}
+        apply = key.fold("apply").bernoulli(self.p)
+        rows = np.flatnonzero(apply)
+        children = self.draw_all(key[rows], info.take(rows))[0] if len(rows) else None
+        return {"apply": apply, "children": sparse(children, rows, len(apply))}
 
     def after(self, params: Params, info: Info) -> Info:
-        moved = info
-        for child, own in zip(self.transforms, params["children"], strict=True):
+        rows = np.flatnonzero(params["apply"])
+        if not len(rows):
+            return info
+        moved = info.take(rows)
+        for child, own in zip(self.transforms, params["children"]["drawn"], strict=True):
             moved = child.after(own, moved)
-        return info.choose([info, moved], params["apply"].astype(np.int64))
+        return info.choose([info, moved.spread(rows, len(params["apply"]))], params["apply"].astype(np.int64))
 
     def apply(self, params: Params, sample: Leaves) -> Any:
-        return (
-            self.apply_all(zip(self.transforms, params["children"], strict=True), sample) if params["apply"] else sample
-        )
+        if not params["apply"]:
+            return sample
+        return self.apply_all(zip(self.transforms, params["children"], strict=True), sample)
+
+    def apply_chosen(self, params: Params, batch: Batch) -> Any:
+        return self.rows_through(rows_of(params["children"], np.arange(batch.size)), batch)
 
 
 @value
@@ -194,15 +209,31 @@ class RandomChoice(_Container):
         weights = np.array(self.p if self.p is not None else [1.0] * len(self.transforms), np.float64)
         bounds = np.cumsum(weights) / weights.sum()
         choice = np.searchsorted(bounds[:-1], key.fold("choice").uniform(), side="right")
-        keys = zip(self.transforms, self.keys(key), strict=True)
-        return {"choice": choice.astype(np.int64), "children": [child.draw(own, info) for child, own in keys]}
+        children = []
+        for i, (child, own) in enumerate(zip(self.transforms, self.keys(key), strict=True)):
+            rows = np.flatnonzero(choice == i)  # what is not chosen is not drawn for: it need not fit
+            children.append(sparse(child.draw(own[rows], info.take(rows)) if len(rows) else None, rows, len(choice)))
+        return {"choice": choice.astype(np.int64), "children": children}
 
     def after(self, params: Params, info: Info) -> Info:
-        pairs = zip(self.transforms, params["children"], strict=True)
-        return info.choose([child.after(own, info) for child, own in pairs], params["choice"])
+        afters, place = [], np.zeros(len(params["choice"]), np.int64)
+        for i, (child, own) in enumerate(zip(self.transforms, params["children"], strict=True)):
+            rows = np.flatnonzero(params["choice"] == i)
+            if len(rows):
+                place[rows] = len(afters)
+                afters.append(child.after(own["drawn"], info.take(rows)).spread(rows, len(place)))
+        return info.choose(afters, place)
 
     def apply(self, params: Params, sample: Leaves) -> Any:
         return self.transforms[params["choice"]].apply(params["children"][params["choice"]], sample)
+
+    def apply_chosen(self, params: Params, batch: Batch) -> Any:
+        groups = [np.flatnonzero(params["choice"] == i) for i in range(len(self.transforms))]
+        parts = []
+        for child, own, rows in zip(self.transforms, params["children"], groups, strict=True):
+            if len(rows):
+                parts.append(child.apply_rows(rows_of(own, rows), part_of(batch, rows)))
+        return each(parts, lambda outs: rejoin(outs, [rows for rows in groups if len(rows)], batch))
 
 
 @value
@@ -241,7 +272,7 @@ class RandomOrder(_Container):
             if not len(rows):
                 continue
             here = info.take(rows)
-            drawn = child.draw(keys[i][rows], here) if keys is not None else _rows_of(children[i], rows)
+            drawn = child.draw(keys[i][rows], here) if keys is not None else rows_of(children[i], rows)
             if keys is not None:
                 children[i] = scatter(children[i], drawn, rows, len(turn))
             place[rows] = len(afters)
@@ -251,13 +282,19 @@ class RandomOrder(_Container):
     def apply(self, params: Params, sample: Leaves) -> Any:
         return self.apply_all(((self.transforms[i], params["children"][i]) for i in params["order"]), sample)
 
-
-def _rows_of(params: Any, rows: np.ndarray) -> Any:
-    if isinstance(params, dict):
-        return {n: _rows_of(v, rows) for n, v in params.items()}
-    if isinstance(params, list):
-        return [_rows_of(v, rows) for v in params]
-    return params[rows] if isinstance(params, np.ndarray) else params
+    def apply_chosen(self, params: Params, batch: Batch) -> Any:
+        """Step by step, each child the samples whose turn it is."""
+        for step in range(len(self.transforms)):
+            turn = params["order"][:, step]
+            groups = [np.flatnonzero(turn == i) for i in range(len(self.transforms))]
+            parts = []
+            for child, own, rows in zip(self.transforms, params["children"], groups, strict=True):
+                if len(rows):
+                    parts.append(child.apply_rows(rows_of(own, rows), part_of(batch, rows)))
+            if any(isinstance(part, tuple) for part in parts):
+                raise PlanError(f"{self} over a batch: a transform that makes several samples of one cannot stand in a random order")
+            batch = rejoin(parts, [rows for rows in groups if len(rows)], batch)
+        return batch
 
 
 @value

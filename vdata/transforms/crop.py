@@ -11,12 +11,14 @@ from torch import Tensor
 from vdata.errors import PlanError
 from vdata.key import Key
 from vdata.tensors import Flow
-from vdata.transforms._base import Geometric, Params, same_size, value
+from vdata.transforms._base import Params, same_size, value
+from vdata.transforms._geometric import Geometric
 from vdata.transforms._check import fill_value, padding_mode, padding_sides, put, size_pair
 from vdata.transforms._info import Info
 from vdata.transforms._map import Map
 from vdata.transforms._op import spatial
-from vdata.transforms._pixels import Fill, cut
+from vdata.transforms._pixels import Fill, cut, cut_rows
+from vdata.transforms._warp import How, warped
 from vdata.transforms.pad import fill_by_type, pad, pad_pixels
 
 Window = tuple[int, int, int, int]
@@ -43,6 +45,11 @@ def _(size: tuple[int, int], top: int, left: int, height: int, width: int) -> Ma
 @crop.pixels
 def _(x: Tensor, fill: Fill, top: int, left: int, height: int, width: int) -> Tensor:
     return cut(x, top, left, height, width, fill)
+
+
+@crop.rows
+def _(x: Tensor, fill: Fill, top: Any, left: Any, height: int, width: int) -> Tensor:
+    return cut_rows(x, top, left, height, width, fill)
 
 
 crop.clamps()
@@ -111,6 +118,16 @@ def _(x: Tensor, fill: Fill, top: int, left: int, height: int, width: int, paddi
 def _(x: Flow, top: int, left: int, height: int, width: int, padding: Any, **how: Any) -> Tensor:
     before, above, _, _ = padding_sides(padding)
     return cut(x.plain(), top - above, left - before, height, width, torch.nan)
+
+
+@padded_crop.rows
+def _(x: Tensor, fill: Fill, top: Any, left: Any, height: int, width: int, padding: Any, padding_mode: str) -> Tensor:
+    if isinstance(padding, np.ndarray):  # one a row: then the border is read by index
+        how = How(border=padding_mode)
+        canvas = (x.shape[-2], x.shape[-1])
+        arguments = {"top": top, "left": left, "height": height, "width": width, "padding": padding}
+        return warped(x, padded_crop.where(canvas, **arguments), how, fill)
+    return cut_rows(pad_pixels(x, fill, padding, padding_mode), top, left, height, width, fill)
 
 
 padded_crop.clamps()

@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from vdata.key import Key
-from vdata.transforms._base import Geometric, Params, value
+from vdata.transforms._base import Params, value
+from vdata.transforms._geometric import Geometric
 from vdata.transforms._check import probability
 from vdata.transforms._info import Info
 from vdata.transforms._map import Map
@@ -71,8 +72,11 @@ class RandomHorizontalFlip(Geometric):
     def draw(self, key: Key, info: Info) -> Params:
         return {"flip": key.bernoulli(self.p)}
 
-    def place(self, params: Params, size: tuple[int, int]) -> dict[str, Any] | None:
-        return {} if params["flip"] else None
+    def chosen(self, params: Params) -> Any:
+        return params["flip"]
+
+    def place(self, params: Params, size: tuple[int, int]) -> dict[str, Any]:
+        return {}
 
 
 @value

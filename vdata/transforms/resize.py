@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from vdata.tensors import Flow, Image, Mask, Video
-from vdata.transforms._base import Geometric, Params, value
+from vdata.transforms._base import Params, value
+from vdata.transforms._geometric import Geometric
 from vdata.transforms._check import put, size_pair, whole
 from vdata.transforms._map import Map
 from vdata.transforms._op import spatial
-from vdata.transforms._pixels import bilinear, nearest
+from vdata.transforms._pixels import bilinear, cast_rounded, nearest
 from vdata.transforms.interpolation import InterpolationMode, tensor_mode
 
 BILINEAR = InterpolationMode.BILINEAR
@@ -131,7 +132,7 @@ def resize_pixels(
         x.dtype == torch.uint8 and _resizes_bytes(x.device, mode, new)
     )
     out = _interpolated(flat if native else flat.float(), new, mode, bool(antialias) and mode not in _NEAREST)
-    out = out if native else _cast(out, x.dtype)
+    out = out if native else cast_rounded(out, x.dtype)
     return out.reshape(*x.shape[:-2], *new)
 
 
@@ -159,14 +160,6 @@ def _channels_last_batch(x: Tensor) -> Tensor:
     if len(x) > 1 or not x.is_contiguous(memory_format=torch.channels_last) or x.is_contiguous():
         return x
     return x.as_strided(x.shape, (x.numel(), *x.stride()[1:]))
-
-
-def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Back to a dtype: integers round and are clamped to their range (bicubic and lanczos leave it)."""
-    if dtype.is_floating_point or dtype == torch.bool:
-        return x.to(dtype)
-    info = torch.iinfo(dtype)
-    return x.round_().clamp_(info.min, info.max).to(dtype)
 
 
 @value

@@ -10,14 +10,16 @@ from torch import Tensor
 
 from vdata.key import Key
 from vdata.tensors import Flow, Image, Mask, TypedTensor, Video
-from vdata.transforms._base import Geometric, Params, same_size, value
+from vdata.transforms._base import Params, same_size, value
+from vdata.transforms._geometric import Geometric
 from vdata.transforms._check import interval, put, size_pair
 from vdata.transforms._info import Info
 from vdata.transforms._map import Map
 from vdata.transforms._op import new_pixels, spatial
 from vdata.transforms._pixels import cut, nearest
+from vdata.transforms._warp import How
 from vdata.transforms.crop import crop
-from vdata.transforms.interpolation import tensor_mode
+from vdata.transforms.interpolation import InterpolationMode, tensor_mode
 from vdata.transforms.resize import BILINEAR, resize, resize_pixels, resize_vectors, resized_size
 
 _TRIES = 10  # torchvision's
@@ -37,8 +39,11 @@ def resized_crop(
 
 @resized_crop.map
 def _(canvas: tuple[int, int], /, **how: Any) -> Map:
-    window = crop.where(canvas, how["top"], how["left"], how["height"], how["width"])
-    return window.then(resize.where(window.size, how["size"]))
+    top, left, height, width = how["top"], how["left"], how["height"], how["width"]
+    size = how["size"]
+    new = size if isinstance(size, tuple) else resized_size((height, width), size)
+    across, down = new[1] / width, new[0] / height
+    return Map((across, 0, -left * across, 0, down, -top * down), (new[0], new[1]))
 
 
 @resized_crop.on(Image, Video)
@@ -58,6 +63,14 @@ def _(x: Mask, top: int, left: int, height: int, width: int, size: Any, interpol
 def _(x: Flow, top: int, left: int, height: int, width: int, size: Any, interpolation: Any, antialias: Any) -> Tensor:
     window = x.like(cut(x.plain(), top, left, height, width, new_pixels(x)))
     return resize_vectors(window, resized_size((height, width), size))
+
+
+@resized_crop.reads
+def _(
+    top: Any, left: Any, height: Any, width: Any, size: Any, interpolation: Any, antialias: Any, **_: Any
+) -> How:
+    corner = InterpolationMode(interpolation) is InterpolationMode.NEAREST
+    return How(interpolation, bool(antialias), corner=corner, window=(top, left, height, width))
 
 
 resized_crop.clamps()

@@ -1,0 +1,139 @@
+"""Transforms that move the canvas, and all that lies on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from vdata.batch import Batch, Ragged, collate
+from vdata.errors import NoKernelError
+from vdata.tensors import BoundingBoxes, Flow, Label, TypedTensor
+from vdata.transforms._base import Leaves, Transform
+from vdata.transforms._info import Info, frame_of, second_frame, sizes_of
+from vdata.transforms._lift import has_rows
+from vdata.transforms._op import SpatialOp
+from vdata.transforms._params import Params, collapsed, row, rows_of
+from vdata.transforms._rows import alike, end_to_end, rejoin, split_again, take
+
+Size = tuple[int, int]
+Placed = Mapping[str, dict[str, Any] | None]
+
+
+class Geometric(Transform):
+    """Moves the canvas: every spatial leaf follows by its type. One op; `place` gives its arguments for a frame's size."""
+
+    op: ClassVar[SpatialOp]
+
+    @property
+    def windowed(self) -> bool:
+        return type(self).window is not Geometric.window
+
+    def place(self, params: Params, size: Size) -> dict[str, Any] | None:
+        """The op's arguments for a frame of (height, width) under one row of params; None leaves the frame alone.
+
+        Also called with the params of B samples, arrays, whose arguments then have one entry a row.
+        """
+        raise NoKernelError(f"{type(self).__name__} has no place")  # abstract: every public class defines it
+
+    def place_second(self, params: Params, size: Size) -> dict[str, Any] | None:
+        """`place` for the second frame of a flow, where it moves otherwise than the first."""
+        return self.place(params, size)
+
+    def window(self, params: Params, size: Size) -> tuple[int, int, int, int] | None:
+        """(top, left, height, width): the only part of the canvas that pixels are read from; None where it is all.
+
+        A transform with a window may be run as `crop(window)` then `after_window`, so that a decoder need only
+        deliver the window.
+        """
+        return None
+
+    def after_window(self, leaf: TypedTensor, params: Params) -> TypedTensor:
+        """What is left to do to a raster leaf already cut to `window`."""
+        return leaf
+
+    def canvas(self, params: Params, sizes: np.ndarray) -> np.ndarray:
+        """The sizes int64 [B, 2] of a frame afterwards; the general way, canvases of one size at a time."""
+        out = sizes.copy()
+        chosen = np.broadcast_to(np.asarray(self.chosen(params), bool), len(sizes))
+        for rows in alike([sizes], len(sizes)):
+            rows = rows[chosen[rows]]
+            if not len(rows):
+                continue
+            size = (int(sizes[rows[0], 0]), int(sizes[rows[0], 1]))
+            arguments = self.place(rows_of(params, rows), size)
+            if arguments is not None:
+                out[rows] = self.op.sizes(size, len(rows), self.op.arguments(**arguments))
+        return out
+
+    def after(self, params: Params, info: Info) -> Info:
+        return info.resized({frame: self.canvas(params, sizes) for frame, sizes in info.sizes.items()})
+
+    def apply(self, params: Params, sample: Leaves) -> Leaves:
+        if not self.chosen(params):
+            return sample
+        placed = self.placements(params, sizes_of(sample), second_frame(sample))
+        if all(arguments is None for arguments in placed.values()):
+            return sample
+        return {name: self.move(value, name, placed, sample) for name, value in sample.items()}
+
+    def placements(self, params: Params, sizes: Mapping[str, Size], second: str | None) -> Placed:
+        """The op's arguments for every frame of a sample."""
+        return {f: self.place_second(params, s) if f == second else self.place(params, s) for f, s in sizes.items()}
+
+    def move(self, value: Any, name: str, placed: Placed, sample: Mapping[str, Any]) -> Any:
+        """One leaf moved by the arguments of its frame (both frames for a flow)."""
+        if not isinstance(value, TypedTensor) or isinstance(value, Label):
+            return value
+        return self.moved(value, placed, frame_of(name, value, sample))
+
+    def moved(self, value: TypedTensor, placed: Placed, frame: str) -> Any:
+        """A spatial leaf on `frame` moved."""
+        arguments = placed[frame]
+        if isinstance(value, Flow):
+            return self._moved_flow(value, arguments, placed[value.views[1]])
+        return value if arguments is None else self.op(value, **arguments)
+
+    def _moved_flow(self, flow: Flow, first: dict[str, Any] | None, second: dict[str, Any] | None) -> Any:
+        if first is None and second is None:
+            return flow
+        if first is None or second is None:
+            raise NoKernelError(f"{type(self).__name__} moves one frame of a flow and leaves the other: place both, one by the identity")
+        return self.op(flow, **first) if first == second and not has_rows(first) else self.op(flow, **first, target=second)
+
+    def apply_chosen(self, params: Params, batch: Batch) -> Any:
+        """Samples whose frames are of one size, and stay so, in one call for each leaf."""
+        sizes = Info.of_batch(batch).sizes
+        if not sizes:
+            return batch
+        news = {frame: self.canvas(params, s) for frame, s in sizes.items()}
+        groups = alike([*sizes.values(), *news.values()], batch.size)
+        parts = []
+        for rows in groups:
+            here = {f: (int(s[rows[0], 0]), int(s[rows[0], 1])) for f, s in sizes.items()}
+            part = take(batch, rows)
+            parts.append(self._moved_together(rows_of(params, rows), part, here, len(rows)))
+        return rejoin(parts, groups, batch)
+
+    def _moved_together(self, params: Params, leaves: Leaves, sizes: Mapping[str, Size], count: int) -> Leaves:
+        first = {n: v[0] for n, v in leaves.items()}
+        placed = self.placements(params, sizes, second_frame(first))
+        placed = {f: None if a is None else collapsed(a) for f, a in placed.items()}
+        frames = {n: frame_of(n, v, first) for n, v in first.items() if isinstance(v, TypedTensor) and not isinstance(v, Label)}
+        return {n: self._leaf(v, placed, frames[n]) if n in frames else v for n, v in leaves.items()}
+
+    def _leaf(self, value: Any, placed: Placed, frame: str) -> Any:
+        if not isinstance(value, Ragged):
+            return self.moved(value, placed, frame)
+        joined = end_to_end(value)
+        if joined is None:  # what the samples carry beside their numbers differs
+            outs = [self.moved(value[b], {f: None if a is None else row(a, b) for f, a in placed.items()}, frame) for b in range(len(value))]
+            return collate([{"": out} for out in outs])[""]
+        objects, counts = joined
+        if not len(objects):  # an argument a row has no rows left to say what the canvas becomes
+            outs = self.moved(value.type.make(objects.plain(), objects.meta()), {f: None if a is None else row(a, 0) for f, a in placed.items()}, frame)
+            return split_again(outs, counts)
+        owner = np.repeat(np.arange(len(counts)), counts)
+        spread = {f: None if a is None else rows_of(a, owner) for f, a in placed.items()}
+        return split_again(self.moved(objects, spread, frame), counts)

@@ -1,0 +1,82 @@
+"""Transforms that make one sample of several: who the others are is a matter of keys and positions, never of timing.
+
+In a pipe, before `.batch`, the others are samples at positions of the same epoch that the sample's key chooses, as they
+are at that point of the pipe: the same for any number of ranks and workers. In a `Batch` they are other samples of it,
+chosen among them in the order of their positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from vdata.batch import Batch, collate
+from vdata.errors import NoKernelError, PlanError
+from vdata.key import Key
+from vdata.transforms._base import Leaves, Transform, fresh_key, ordinal_path
+from vdata.transforms._info import flatten, unflatten
+from vdata.transforms._params import Params, row
+
+
+class Mixing(Transform):
+    """One sample of several. `mix(params, sample, others)` does one row; `others` are the partners' leaves.
+
+    `partners` says how many others each sample needs. Params never hold them: a replay mixes whatever it is given.
+    """
+
+    needs = ("size", "partners")
+    partners: ClassVar[int] = 1
+
+    def mix(self, params: Params, sample: Leaves, others: Sequence[Leaves]) -> Leaves:
+        """One sample made of `sample` and `others`, under one row of params."""
+        raise NoKernelError(f"{type(self).__name__} has no mix")  # abstract: every public class defines it
+
+    def mix_rows(self, params: Params, batch: Batch, others: np.ndarray) -> Batch:
+        """Every sample b of a batch mixed with the samples others[b] of it (int64 [B, partners]); the general way."""
+        opened = [flatten(s) for s in batch.samples()]
+        outs = []
+        for b, (leaves, shape) in enumerate(opened):
+            mixed = self.mix(row(params, b), leaves, [opened[int(o)][0] for o in others[b]]) if row(self.choice(params), b) else leaves
+            outs.append(unflatten(mixed, shape))
+        return collate(outs, at=batch.at)
+
+    def choice(self, params: Params) -> Any:
+        """`chosen`, as bool [B]."""
+        count = next((len(v) for v in params.values() if isinstance(v, np.ndarray)), 1)
+        return np.broadcast_to(np.asarray(self.chosen(params), bool), count)
+
+    def apply(self, params: Params, sample: Leaves) -> Leaves:
+        if not self.chosen(params):
+            return sample
+        raise PlanError(
+            f"{self} makes one sample of {self.partners + 1}: use it in a pipe (.apply), on a Batch, or call .mix(params, sample, others)"
+        )
+
+    def on_batch(self, batch: Batch, key: Key | None = None) -> Batch:
+        """A batch: each sample mixed with others of the batch that its key chooses."""
+        if batch.size < 2:
+            raise PlanError(f"{self} needs partners, and a batch of one sample has none: make batches larger, or apply it before .batch")
+        key = fresh_key(batch.size) if key is None else key
+        batch, info = self._taken_in(batch)
+        own = key.fold(ordinal_path(self, 0))
+        return self.mix_rows(self.draw(own, info), batch, self.within(own, batch))
+
+    def apply_rows(self, params: Params, batch: Batch) -> Batch:
+        raise PlanError(f"{self} cannot follow in a list over a batch without its keys: give it an .apply of its own")
+
+    def within(self, key: Key, batch: Batch) -> np.ndarray:
+        """The partners of each sample among the others of a batch, int64 [B, partners]; by positions, not places in it."""
+        order = np.array(sorted(range(batch.size), key=lambda b: batch.at[b]))
+        rank = np.argsort(order)
+        steps = key.fold("partners").integers(1, batch.size, self.partners)
+        return order[(rank[:, None] + steps) % batch.size]
+
+
+def partner_positions(key: Key, position: int, count: int, partners: int) -> list[int]:
+    """Which of `count` places in an epoch the partners of one sample stand at; never its own."""
+    if count < 2:
+        raise PlanError("a pipe of one sample has no partners to mix it with")
+    steps = key.fold("partners").integers(1, count, partners)[0]
+    return [int(s) for s in (position + steps) % count]

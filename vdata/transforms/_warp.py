@@ -1,0 +1,269 @@
+"""A raster under any map, by where each new pixel comes from; B rasters under B maps in one call.
+
+What a verb says of its reading is a `How`. Whole maps (flips, quarter turns, whole shifts) gather by index and change no
+value; upright ones average over what a new pixel covers, as `resize` does; the rest reads between pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from vdata.transforms._lift import is_rows
+from vdata.transforms._map import Map, Move, pixel_centres
+from vdata.transforms._pixels import Fill, cast_rounded, colour, extend
+from vdata.transforms.interpolation import InterpolationMode
+
+NEAREST = (InterpolationMode.NEAREST, InterpolationMode.NEAREST_EXACT)
+_UNSIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
+
+
+@dataclass(frozen=True)
+class How:
+    """How pictures are read: masks are always read by nearest pixel centre, flows by their own rule.
+
+    mode       an InterpolationMode
+    antialias  average over what a new pixel covers, where the map is upright and makes smaller
+    border     what lies outside of the canvas: "constant" (the fill), "edge", "reflect" or "symmetric"
+    corner     nearest pixels are those at the new pixels' corners, not their centres: what torchvision's NEAREST does in resize
+    window     (top, left, height, width), numbers or one a row: all that is read; None for the whole canvas
+    """
+
+    mode: Any = InterpolationMode.NEAREST_EXACT
+    antialias: bool = False
+    border: str = "constant"
+    corner: bool = False
+    window: tuple[Any, Any, Any, Any] | None = None
+
+
+def warped(x: Tensor, move: Move, how: How, fill: Fill = 0) -> Tensor:
+    """Plain [..., C, H, W] (or [..., H, W]) onto the canvas of `move`; with arrays in the map, x[r] by entry r.
+
+    New pixels are `fill`, one number or one a channel. The dtype stays; integers round.
+    """
+    mode = InterpolationMode(how.mode)
+    if x.numel() == 0:
+        return x.new_empty((*x.shape[:-2], *move.size))
+    if isinstance(move, Map) and _permutes(move):
+        return _moved_by_index(x, move, how.border, fill)
+    if isinstance(move, Map) and move.upright and mode not in NEAREST:
+        return _resampled(x, move, mode, how, fill)
+    if mode in NEAREST:
+        return read_nearest(x, sources(move, x, corner=how.corner), fill, how.border)
+    return _between(x, sources(move, x, torch.float32), mode, fill)
+
+
+def sources(move: Move, x: Tensor, dtype: torch.dtype = torch.float64, corner: bool = False) -> Tensor:
+    """Where each new pixel's centre (or corner) comes from: [h, w, 2], or [R, h, w, 2] where the map has rows."""
+    centres = pixel_centres(move.size, x.device) - (0.5 if corner else 0)
+    rows = _rows(move, x)
+    return move.back(centres if rows is None else centres.expand(rows, *centres.shape)).to(dtype)
+
+
+def _rows(move: Move, x: Tensor) -> int | None:
+    """How many rows the map has; None where one map is for all."""
+    parts = getattr(move, "parts", (move,))
+    for part in parts:
+        field = getattr(part, "field", None)
+        if (field is not None and field.ndim == 4) or any(is_rows(v) for v in getattr(part, "matrix", ())):
+            return x.shape[0]
+    return None
+
+
+def _permutes(move: Map) -> bool:
+    """Whether pixels only change places: the axes are kept or swapped, mirrored or not, shifted by whole pixels."""
+    a, b, _, d, e, _ = (np.asarray(v) for v in move.matrix)
+    kept = (b == 0) & (d == 0) & (abs(a) == 1) & (abs(e) == 1)
+    swapped = (a == 0) & (e == 0) & (abs(b) == 1) & (abs(d) == 1)
+    return move.whole and bool(np.all(kept | swapped))
+
+
+def _moved_by_index(x: Tensor, move: Map, border: str, fill: Fill) -> Tensor:
+    return read_nearest(x, sources(move, x), fill, border)
+
+
+def read_nearest(x: Tensor, at: Tensor, fill: Fill = 0, border: str = "constant") -> Tensor:
+    """The pixel that holds each point of `at` ([h, w, 2] or [R, h, w, 2]), exactly, of any dtype."""
+    height, width = x.shape[-2:]
+    known = at.isfinite().all(-1)
+    whole = torch.nan_to_num(settled(at), nan=0.0, posinf=0.0, neginf=0.0).floor().long()
+    j, i = whole[..., 0], whole[..., 1]
+    if border != "constant":
+        return gathered(x, extend(i, height, border), extend(j, width, border))
+    inside = known & (i >= 0) & (i < height) & (j >= 0) & (j < width)
+    out = gathered(x, i.clamp(0, height - 1), j.clamp(0, width - 1))
+    return torch.where(_over(inside, out), out, colour(out, fill))
+
+
+def settled(at: Tensor) -> Tensor:
+    """Points to a millionth of a pixel, so that a centre on a pixel's border or centre stays there however it was computed."""
+    return (at.double() * 2**20).round() / 2**20
+
+
+def gathered(x: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """x[..., i, j]: [..., h, w] for indices [h, w]; x[r, ..., i[r], j[r]] for indices [R, h, w]."""
+    if x.dtype in _UNSIGNED:  # torch indexes few unsigned dtypes: the bits are the same
+        return gathered(x.view(_UNSIGNED[x.dtype]), i, j).view(x.dtype)
+    flat = i * x.shape[-1] + j
+    if flat.ndim == 2:
+        return x.flatten(-2)[..., flat]
+    pixels = x.reshape(x.shape[0], -1, x.shape[-2] * x.shape[-1])
+    index = flat.flatten(1)[:, None].expand(-1, pixels.shape[1], -1)
+    return pixels.gather(2, index).reshape(*x.shape[:-2], *flat.shape[-2:])
+
+
+def _over(mask: Tensor, x: Tensor) -> Tensor:
+    """A mask [h, w] or [R, h, w] that broadcasts over x [(R,) ..., h, w]."""
+    return mask if mask.ndim == 2 else mask.reshape(mask.shape[0], *[1] * (x.ndim - 3), *mask.shape[-2:])
+
+
+def _between(x: Tensor, at: Tensor, mode: InterpolationMode, fill: Fill) -> Tensor:
+    """Bilinear or bicubic values at points; where a tap lies outside, its share is the fill."""
+    rows = at.shape[0] if at.ndim == 4 else 1
+    work = x if x.dtype == torch.float64 else x.float()
+    flat = work.reshape(rows, -1, *x.shape[-2:])
+    size = torch.tensor([x.shape[-1], x.shape[-2]], device=x.device, dtype=work.dtype)
+    grid = torch.nan_to_num(at.to(work.dtype) * 2 / size - 1, nan=-9.0).reshape(rows, *at.shape[-3:])
+    read = lambda v: grid_sample(v, grid, mode=mode.value, padding_mode="zeros", align_corners=False)
+    out = read(flat).reshape(*x.shape[:-2], *at.shape[-3:-1])
+    if not _is_zero(fill):
+        share = read(torch.ones_like(flat[:, :1]))[:, 0]
+        share = _over(share if at.ndim == 4 else share[0], out)
+        out = out + (1 - share) * colour(x, fill).to(out.dtype)
+    return cast_rounded(out, x.dtype)
+
+
+def _is_zero(fill: Fill) -> bool:
+    return fill == 0 if isinstance(fill, (int, float)) else not any(fill)
+
+
+def _resampled(x: Tensor, move: Map, mode: InterpolationMode, how: How, fill: Fill) -> Tensor:
+    """Upright maps: rows and columns averaged one after the other by weights, as matrices."""
+    a, _, c, _, e, f = move.matrix
+    height, width = x.shape[-2:]
+    top, left, high, wide = how.window if how.window is not None else (0, 0, height, width)
+    work = x if x.dtype == torch.float64 else x.float()
+    antialias = how.antialias
+    down = weights(e, f, height, move.size[0], top, high, mode, antialias, x).to(work.dtype)
+    across = weights(a, c, width, move.size[1], left, wide, mode, antialias, x).to(work.dtype)
+    flat = work if down.ndim == 2 and across.ndim == 2 else work.reshape(x.shape[0], -1, *x.shape[-2:])
+    lift = lambda w: w if w.ndim == 2 else w[:, None]
+    out = flat @ lift(across).transpose(-1, -2)
+    if x.dtype == torch.uint8:  # as torch's own byte kernel, which keeps bytes between its two passes
+        out = out.round().clamp(0, 255)
+    out = lift(down) @ out
+    out = out.reshape(*x.shape[:-2], *move.size)
+    if how.window is None:  # what reads from outside of the canvas is new
+        inside = _covered(e, f, height, move.size[0], x)[..., :, None] & _covered(a, c, width, move.size[1], x)[..., None, :]
+        out = torch.where(_over(inside, out), out, colour(x, fill).to(out.dtype)) if not bool(inside.all()) else out
+    return cast_rounded(out, x.dtype)
+
+
+def _line(scale: Any, shift: Any, new: int, x: Tensor) -> Tensor:
+    """Old places of new pixel centres on one axis: float64 [new], or [R, new]."""
+    centre = torch.arange(new, device=x.device, dtype=torch.float64) + 0.5
+    scale, shift = (_column(v, x) for v in (scale, shift))
+    return (centre - shift) / scale
+
+
+def _column(value: Any, x: Tensor) -> Any:
+    return torch.as_tensor(value).to(x.device, torch.float64)[:, None] if is_rows(value) else float(value)
+
+
+def _covered(scale: Any, shift: Any, old: int, new: int, x: Tensor) -> Tensor:
+    at = _line(scale, shift, new, x)
+    return (at >= 0) & (at < old)
+
+
+def weights(
+    scale: Any, shift: Any, old: int, new: int, first: Any, count: Any, mode: InterpolationMode, antialias: bool, x: Tensor
+) -> Tensor:
+    """[new, old] (or [R, new, old]): what each old pixel of [first, first + count) gives to each new one; rows sum to 1.
+
+    Source of the filters: Pillow's Resample.c (triangle, Keys' cubic with a = -0.5 with antialias and -0.75 without, as
+    torch has them, Lanczos with three lobes).
+    """
+    at = _line(scale, shift, new, x)[..., None]
+    pixel = torch.arange(old, device=x.device, dtype=torch.float64) + 0.5
+    stretch = 1 / abs(_column(scale, x))
+    stretch = stretch[..., None] if isinstance(stretch, Tensor) else stretch
+    spread = (torch.clamp(stretch, min=1.0) if isinstance(stretch, Tensor) else max(stretch, 1.0)) if antialias else 1.0
+    begin, size = (v[..., None] if isinstance(v, Tensor) else v for v in (_column(first, x), _column(count, x)))
+    if antialias:
+        taps = _filter((pixel - at) / spread, mode, antialias)
+        taps = torch.where((pixel > begin) & (pixel < begin + size), taps, 0)
+        return taps / taps.sum(-1, keepdim=True)
+    # Without antialias taps beyond the border read the border pixel again.
+    return _clamped_taps(at, old, begin, size, mode, x)
+
+
+def _clamped_taps(at: Tensor, old: int, begin: Any, size: Any, mode: InterpolationMode, x: Tensor) -> Tensor:
+    reach = 1 if mode is InterpolationMode.BILINEAR else 2
+    base = (at - 0.5).floor()
+    low, high = torch.as_tensor(begin, dtype=torch.float64), torch.as_tensor(begin + size - 1, dtype=torch.float64)
+    out = x.new_zeros((*at.shape[:-1], old), dtype=torch.float64)
+    for k in range(1 - reach, reach + 1):
+        tap = base + k
+        weight = _filter(tap + 0.5 - at, mode, False)
+        place = torch.minimum(torch.maximum(tap, low.to(x.device)), high.to(x.device)).long()
+        out.scatter_add_(-1, place, weight)
+    return out
+
+
+def _filter(t: Tensor, mode: InterpolationMode, antialias: bool) -> Tensor:
+    t = t.abs()
+    if mode is InterpolationMode.BILINEAR:
+        return (1 - t).clamp(min=0)
+    if mode is InterpolationMode.BICUBIC:
+        a = -0.5 if antialias else -0.75
+        near, far = ((a + 2) * t - (a + 3)) * t * t + 1, ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
+        return torch.where(t < 1, near, torch.where(t < 2, far, 0))
+    return torch.where(t < 3, torch.sinc(t) * torch.sinc(t / 3), 0)
+
+
+def read_flow(x: Tensor, at: Tensor, sparse: bool, window: tuple[Any, Any, Any, Any] | None = None) -> Tensor:
+    """Vectors [(R,) 2, H, W] at points [(R,) h, w, 2]: between known pixels, or of the pixel that holds the point.
+
+    NaN outside of the canvas, and where a pixel with a weight above zero is unknown.
+    """
+    if sparse:
+        return read_nearest(x, at, torch.nan)
+    height, width = x.shape[-2:]
+    at = settled(at)
+    inside = ((at >= 0) & (at <= torch.tensor([width, height], device=at.device))).all(-1)
+    at = torch.nan_to_num(at - 0.5, nan=0.0)
+    first_y, first_x, high, wide = (_plane(v, at) for v in window or (0, 0, height, width))
+    px, py = at[..., 0].clamp(first_x, first_x + wide - 1), at[..., 1].clamp(first_y, first_y + high - 1)
+    left, top = px.floor(), py.floor()
+    fx, fy = (px - left).to(x.dtype), (py - top).to(x.dtype)
+    j, i = left.long(), top.long()
+    right, low = (j + 1).clamp(max=width - 1), (i + 1).clamp(max=height - 1)  # beyond a window they weigh nothing
+    fx, fy = _over(fx, x), _over(fy, x)
+    above = _mixed(gathered(x, i, j), gathered(x, i, right), fx)
+    below = _mixed(gathered(x, low, j), gathered(x, low, right), fx)
+    return torch.where(_over(inside, x), _mixed(above, below, fy), torch.nan)
+
+
+def _plane(number: Any, at: Tensor) -> Tensor:
+    """A number, or one a row, as a tensor that broadcasts over [(R,) h, w]."""
+    plain = torch.as_tensor(number).to(at.device, at.dtype)
+    return plain[:, None, None] if plain.ndim else plain
+
+
+def _mixed(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
+    """Between two values; one that weighs nothing is not looked at, so its NaN does not spread."""
+    return torch.where(weight == 0, low, torch.where(weight == 1, high, low + (high - low) * weight))
+
+
+def shrinks(move: Move, size: Sequence[int]) -> float:
+    """How many old pixels a new one covers along the most squeezed direction, at least 1."""
+    if not isinstance(move, Map) or any(is_rows(v) for v in move.matrix):
+        return 1.0
+    a, b, _, d, e, _ = move.inverse(move.size).matrix
+    return max(1.0, float(np.linalg.norm(np.array([[a, b], [d, e]], np.float64), 2)))
