@@ -87,6 +87,8 @@ def not_elastic(stage: Stage) -> str:
             return why
     batch = first_batch(stage)
     for s in line(stage):
+        if batch is not None and s is not batch and isinstance(s, Apply) and "partners" in s.transform.needs:
+            return f"{s.arguments()} stands after batch: it mixes the samples of the rank's own batches"
         if batch is not None and s is not batch and not s.each:
             return f"{s.name} stands after batch: what it does depends on the rank's own batches"
         if s is batch or (batch is None and not s.each):

@@ -103,8 +103,8 @@ def test_after_batch_each_sample_draws_what_it_draws_before_it(augment, size):
     after = of_epoch(pipe_of().shuffle().batch(size).apply(*augment), 1)
     for a, b in zip(before, after, strict=True):
         assert a.at == b.at and type(a["image"]) is type(b["image"]) is Image
-        # Many windows in one call are resampled by other arithmetic than one: to a grey level each (law 3).
-        levels = 2 if "RandomResizedCrop" in repr(augment) else 0
+        # Many windows in one call are resampled by other arithmetic than one: to a grey level (law 3), which colours stretch.
+        levels = (6 if "ColorJitter" in repr(augment) else 1) if "RandomResizedCrop" in repr(augment) else 0
         assert (a["image"].plain().int() - b["image"].plain().int()).abs().max() <= levels
 
 

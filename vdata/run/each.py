@@ -105,6 +105,11 @@ def applied(stage: plan.Apply, item: Item) -> Any:
             f".apply over {item.count} samples that are no vdata.Batch would move them all by one draw: put .apply(...) before "
             ".to_tuple(), .enumerate() or .batch(..., collate_fn=...)"
         )
+    if "partners" in stage.transform.needs and not isinstance(item.value, Batch):
+        raise PlanError(
+            f".apply({stage.arguments()}) takes partners by their positions, and a pipe without an index has none: put it after .batch(n), "
+            "or make the filter before it an index with .filter(..., scan=True)"
+        )
     with noted(stage, item):
         return stage.transform(item.value, key=stage_key(stage, item))
 

@@ -13,6 +13,7 @@ from vdata.batch import At, collate
 from vdata.errors import DataError, PlanError
 from vdata.order import substitutes
 from vdata.rewrite import DecodeApply
+from vdata.run.mixed import mixed, mixes
 from vdata.run.each import Item, applied, each, keeps, noted, opened, substitution, windowed
 
 Make = Callable[[int, int], Item | None]
@@ -49,6 +50,8 @@ def _make(stage: plan.Stage) -> Make:
         case plan.Cache(source):
             return stage.store.over(_make(source))
     inner = _make(stage.source)
+    if isinstance(stage, plan.Apply) and mixes(stage) and not any(isinstance(s, plan.Batch) for s in plan.chain(stage)):
+        return mixed(stage, inner)
     if isinstance(stage, plan.Filter):
         keep, where = stage.fn, stage
         return lambda e, p: item if (item := inner(e, p)) is not None and keeps(where, keep, item) else None

@@ -43,23 +43,30 @@ from vdata.key import Key
 from vdata.transforms import functional
 from vdata.transforms._base import Transform, same_size, value
 from vdata.transforms._geometric import Geometric
-from vdata.transforms._photometric import Photometric
 from vdata.transforms._info import Info
 from vdata.transforms._map import Map
 from vdata.transforms._op import Op, SpatialOp, op, spatial
 from vdata.transforms._params import Params, params_from_json, params_to_json, row
+from vdata.transforms._photometric import Photometric
 from vdata.transforms._pixels import cut
 from vdata.transforms.boxes import ConvertBoundingBoxFormat
+from vdata.transforms.channels import RandomChannelPermutation
 from vdata.transforms.color import ColorJitter
 from vdata.transforms.container import Compose, Identity, Lambda, RandomApply, RandomChoice, RandomOrder
 from vdata.transforms.crop import CenterCrop, RandomCrop
+from vdata.transforms.distort import RandomPhotometricDistort
 from vdata.transforms.dtype import Normalize, ToDtype, ToImage, ToPureTensor
 from vdata.transforms.five_crop import FiveCrop, TenCrop
 from vdata.transforms.flip import RandomHorizontalFlip, RandomVerticalFlip
+from vdata.transforms.grayscale import RGB, Grayscale, RandomGrayscale
+from vdata.transforms.histogram import RandomAutocontrast, RandomEqualize
 from vdata.transforms.interpolation import InterpolationMode
+from vdata.transforms.levels import RandomInvert, RandomPosterize, RandomSolarize
 from vdata.transforms.pad import Pad
 from vdata.transforms.resize import Resize
 from vdata.transforms.resized_crop import RandomResizedCrop
+from vdata.transforms.sharpness import RandomAdjustSharpness
+from vdata.transforms.whiten import LinearTransformation
 
 __all__ = [
     # geometry
@@ -74,7 +81,19 @@ __all__ = [
     "TenCrop",
     # colour
     "ColorJitter",
+    "Grayscale",
+    "LinearTransformation",
     "Normalize",
+    "RGB",
+    "RandomAdjustSharpness",
+    "RandomAutocontrast",
+    "RandomChannelPermutation",
+    "RandomEqualize",
+    "RandomGrayscale",
+    "RandomInvert",
+    "RandomPhotometricDistort",
+    "RandomPosterize",
+    "RandomSolarize",
     # types and dtypes
     "ConvertBoundingBoxFormat",
     "ToDtype",

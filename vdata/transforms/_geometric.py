@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 from vdata.batch import Batch, Ragged, collate
 from vdata.errors import NoKernelError
-from vdata.tensors import BoundingBoxes, Flow, Label, TypedTensor
+from vdata.tensors import Flow, Label, TypedTensor
 from vdata.transforms._base import Leaves, Transform
 from vdata.transforms._info import Info, frame_of, second_frame, sizes_of
 from vdata.transforms._lift import has_rows
@@ -113,27 +113,34 @@ class Geometric(Transform):
         for rows in groups:
             here = {f: (int(s[rows[0], 0]), int(s[rows[0], 1])) for f, s in sizes.items()}
             part = take(batch, rows)
-            parts.append(self._moved_together(rows_of(params, rows), part, here, len(rows)))
+            parts.append(self._moved_together(rows_of(params, rows), part, here))
         return rejoin(parts, groups, batch)
 
-    def _moved_together(self, params: Params, leaves: Leaves, sizes: Mapping[str, Size], count: int) -> Leaves:
-        first = {n: v[0] for n, v in leaves.items()}
-        placed = self.placements(params, sizes, second_frame(first))
+    def _moved_together(self, params: Params, leaves: Leaves, sizes: Mapping[str, Size]) -> Leaves:
+        placed = self.placements(params, sizes, second_frame({n: v[0] for n, v in leaves.items()}))
         placed = {f: None if a is None else collapsed(a) for f, a in placed.items()}
-        frames = {n: frame_of(n, v, first) for n, v in first.items() if isinstance(v, TypedTensor) and not isinstance(v, Label)}
-        return {n: self._leaf(v, placed, frames[n]) if n in frames else v for n, v in leaves.items()}
+        return by_rows(leaves, placed, self.moved)
 
-    def _leaf(self, value: Any, placed: Placed, frame: str) -> Any:
-        if not isinstance(value, Ragged):
-            return self.moved(value, placed, frame)
-        joined = end_to_end(value)
-        if joined is None:  # what the samples carry beside their numbers differs
-            outs = [self.moved(value[b], {f: None if a is None else row(a, b) for f, a in placed.items()}, frame) for b in range(len(value))]
-            return collate([{"": out} for out in outs])[""]
-        objects, counts = joined
-        if not len(objects):  # an argument a row has no rows left to say what the canvas becomes
-            outs = self.moved(value.type.make(objects.plain(), objects.meta()), {f: None if a is None else row(a, 0) for f, a in placed.items()}, frame)
-            return split_again(outs, counts)
-        owner = np.repeat(np.arange(len(counts)), counts)
-        spread = {f: None if a is None else rows_of(a, owner) for f, a in placed.items()}
-        return split_again(self.moved(objects, spread, frame), counts)
+
+def by_rows(leaves: Leaves, placed: Mapping[str, Any], move: Callable[[TypedTensor, Any, str], Any]) -> Leaves:
+    """Every spatial leaf of a batch moved: `move(leaf, placed, frame)` for a leaf of R rows and arguments with R entries.
+
+    Objects of all samples go end to end, the arguments repeated for each of a sample's objects.
+    """
+    first = {n: v[0] for n, v in leaves.items()}
+    frames = {n: frame_of(n, v, first) for n, v in first.items() if isinstance(v, TypedTensor) and not isinstance(v, Label)}
+    return {n: _leaf(v, placed, frames[n], move) if n in frames else v for n, v in leaves.items()}
+
+
+def _leaf(value: Any, placed: Mapping[str, Any], frame: str, move: Callable[[TypedTensor, Any, str], Any]) -> Any:
+    if not isinstance(value, Ragged):
+        return move(value, placed, frame)
+    joined = end_to_end(value)
+    if joined is None:  # what the samples carry beside their numbers differs
+        outs = [move(value[b], {f: row(a, b) for f, a in placed.items()}, frame) for b in range(len(value))]
+        return collate([{"": out} for out in outs])[""]
+    objects, counts = joined
+    if not len(objects):  # arguments with one entry a row have none left that says what the canvas becomes
+        return split_again(move(objects, {f: row(a, 0) for f, a in placed.items()}, frame), counts)
+    owner = np.repeat(np.arange(len(counts)), counts)
+    return split_again(move(objects, {f: rows_of(a, owner) for f, a in placed.items()}, frame), counts)

@@ -15,8 +15,8 @@ import numpy as np
 from vdata.batch import Batch, collate
 from vdata.errors import NoKernelError, PlanError
 from vdata.key import Key
-from vdata.transforms._base import Leaves, Transform, fresh_key, ordinal_path
-from vdata.transforms._info import flatten, unflatten
+from vdata.transforms._base import Leaves, Transform
+from vdata.transforms._info import Info, flatten, unflatten
 from vdata.transforms._params import Params, row
 
 
@@ -54,29 +54,30 @@ class Mixing(Transform):
             f"{self} makes one sample of {self.partners + 1}: use it in a pipe (.apply), on a Batch, or call .mix(params, sample, others)"
         )
 
-    def on_batch(self, batch: Batch, key: Key | None = None) -> Batch:
+    def draw(self, key: Key, info: Info) -> Params:
+        return {"partners": key.fold("partners").bits, **self.draw_own(key, info)}
+
+    def draw_own(self, key: Key, info: Info) -> Params:
+        """`draw` of all but who the partners are."""
+        return {}
+
+    def apply_rows(self, params: Params, batch: Batch) -> Batch:
         """A batch: each sample mixed with others of the batch that its key chooses."""
         if batch.size < 2:
             raise PlanError(f"{self} needs partners, and a batch of one sample has none: make batches larger, or apply it before .batch")
-        key = fresh_key(batch.size) if key is None else key
-        batch, info = self._taken_in(batch)
-        own = key.fold(ordinal_path(self, 0))
-        return self.mix_rows(self.draw(own, info), batch, self.within(own, batch))
-
-    def apply_rows(self, params: Params, batch: Batch) -> Batch:
-        raise PlanError(f"{self} cannot follow in a list over a batch without its keys: give it an .apply of its own")
+        return self.mix_rows(params, batch, self.within(Key(params["partners"]), batch))
 
     def within(self, key: Key, batch: Batch) -> np.ndarray:
         """The partners of each sample among the others of a batch, int64 [B, partners]; by positions, not places in it."""
         order = np.array(sorted(range(batch.size), key=lambda b: batch.at[b]))
         rank = np.argsort(order)
-        steps = key.fold("partners").integers(1, batch.size, self.partners)
+        steps = key.integers(1, batch.size, self.partners)
         return order[(rank[:, None] + steps) % batch.size]
 
 
-def partner_positions(key: Key, position: int, count: int, partners: int) -> list[int]:
-    """Which of `count` places in an epoch the partners of one sample stand at; never its own."""
+def partner_positions(bits: int, position: int, count: int, partners: int) -> list[int]:
+    """Which of `count` places in an epoch the partners of one sample stand at, given its params' "partners"."""
     if count < 2:
         raise PlanError("a pipe of one sample has no partners to mix it with")
-    steps = key.fold("partners").integers(1, count, partners)[0]
+    steps = Key(np.array([bits], np.uint64)).integers(1, count, partners)[0]
     return [int(s) for s in (position + steps) % count]

@@ -173,6 +173,11 @@ class SpatialOp(Op):
         """The map of points for a canvas of this size and these arguments."""
         return self._place(size, self.arguments(*args, **kwargs))
 
+    @property
+    def cuts(self) -> bool:
+        """Whether boxes are cut to the new canvas."""
+        return self._clamps
+
     def how(self, *args: Any, **kwargs: Any) -> How:
         """How pictures are read under these arguments."""
         return self._reading(self.arguments(*args, **kwargs))
@@ -240,11 +245,7 @@ class SpatialOp(Op):
         return read_flow(x.plain(), at, x.sparse, self._reading(arguments).window)
 
     def _move_points(self, x: KeyPoints, /, **arguments: Any) -> KeyPoints:
-        move = self._place(x.canvas_size, arguments)
-        points = _labelled(move_points(x.plain(), move), x)
-        seen = _seen(points, x.visibility)
-        points, seen = swapped(points, seen, x, move.mirrors)
-        return x.like(points, canvas_size=move.size, visibility=seen)
+        return pushed_points(x, self._place(x.canvas_size, arguments))
 
     def _move_boxes(self, x: BoundingBoxes, /, **arguments: Any) -> BoundingBoxes:
         move = self._place(x.canvas_size, arguments)
@@ -278,6 +279,13 @@ def _checked_rows(name: str, value: Any, count: int) -> Any:
     if len(value) != count:
         raise ValueError(f"{name} has {len(value)} entries, but the input has {count} rows")
     return value.cpu().numpy() if isinstance(value, Tensor) else value
+
+
+def pushed_points(x: KeyPoints, move: Move) -> KeyPoints:
+    """Key points moved: those without an image lose their label, left and right change names under a mirror."""
+    points = _labelled(move_points(x.plain(), move), x)
+    points, seen = swapped(points, _seen(points, x.visibility), x, move.mirrors)
+    return x.like(points, canvas_size=move.size, visibility=seen)
 
 
 def _labelled(points: Tensor, old: KeyPoints) -> Tensor:

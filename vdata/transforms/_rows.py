@@ -14,6 +14,7 @@ from vdata.errors import PlanError
 from vdata.tensors import Flow, Image, Label, Mask, TypedTensor, Video
 from vdata.transforms._params import row, varies
 
+_SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 RASTERS = (Image, Video, Flow, Mask)
 
 
@@ -90,17 +91,22 @@ def _one_leaf(items: list[Any]) -> Any:
 
 def rejoin(parts: Sequence[Mapping[str, Any]], groups: Sequence[np.ndarray], batch: Batch) -> Batch:
     """The batch again, from its moved groups."""
+    return batch.replace(joined_again(parts, groups))
+
+
+def joined_again(parts: Sequence[Mapping[str, Any]], groups: Sequence[np.ndarray]) -> Mapping[str, Any]:
+    """Leaves again, from their groups of rows."""
     if len(groups) == 1:
-        return batch.replace(parts[0])
+        return parts[0]
     back = np.argsort(np.concatenate(groups))
-    return batch.replace({name: _rejoined([p[name] for p in parts], back) for name in parts[0]})
+    return {name: _rejoined([p[name] for p in parts], back) for name in parts[0]}
 
 
 def _rejoined(values: list[Any], back: np.ndarray) -> Any:
     first = values[0]
     if isinstance(first, Tensor) and all(isinstance(v, Tensor) and _alike(v, first) for v in values):
         joined = torch.cat([v.plain() if isinstance(v, TypedTensor) else v for v in values])
-        joined = joined[torch.from_numpy(back).to(joined.device)]
+        joined = joined[torch.from_numpy(back).to(joined.device)] if (back[1:] < back[:-1]).any() else joined
         return first.like(joined) if isinstance(first, TypedTensor) else joined
     rows = [value[b] for value in values for b in range(len(value))]  # by index, which keeps the type
     if isinstance(first, (Tensor, Ragged)):  # sizes or metadata differ: what `collate` makes of the rows
@@ -116,7 +122,8 @@ def put_back(whole: Any, rows: np.ndarray, part: Any) -> Any:
         moved = part.plain() if isinstance(part, TypedTensor) else part
         if len(rows) == len(plain):
             return part
-        out = plain.index_copy(0, index.to(plain.device), moved)
+        bits = _SIGNED.get(plain.dtype, plain.dtype)  # torch copies few unsigned dtypes by index: the bits are the same
+        out = plain.view(bits).index_copy(0, index.to(plain.device), moved.view(bits)).view(plain.dtype)
         return whole.like(out) if isinstance(whole, TypedTensor) else out
     rest = np.setdiff1d(np.arange(len(whole)), rows)
     if not len(rest):

@@ -6,7 +6,6 @@ value; upright ones average over what a new pixel covers, as `resize` does; the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,23 +49,23 @@ def warped(x: Tensor, move: Move, how: How, fill: Fill = 0) -> Tensor:
     mode = InterpolationMode(how.mode)
     if x.numel() == 0:
         return x.new_empty((*x.shape[:-2], *move.size))
-    if isinstance(move, Map) and _permutes(move):
+    if isinstance(move, Map) and permutes(move):
         return _moved_by_index(x, move, how.border, fill)
     if isinstance(move, Map) and move.upright and mode not in NEAREST:
         return _resampled(x, move, mode, how, fill)
     if mode in NEAREST:
         return read_nearest(x, sources(move, x, corner=how.corner), fill, how.border)
-    return _between(x, sources(move, x, torch.float32), mode, fill)
+    return blended(x, sources(move, x, torch.float32), mode, fill)
 
 
 def sources(move: Move, x: Tensor, dtype: torch.dtype = torch.float64, corner: bool = False) -> Tensor:
     """Where each new pixel's centre (or corner) comes from: [h, w, 2], or [R, h, w, 2] where the map has rows."""
     centres = pixel_centres(move.size, x.device) - (0.5 if corner else 0)
-    rows = _rows(move, x)
+    rows = rows_in(move, x)
     return move.back(centres if rows is None else centres.expand(rows, *centres.shape)).to(dtype)
 
 
-def _rows(move: Move, x: Tensor) -> int | None:
+def rows_in(move: Move, x: Tensor) -> int | None:
     """How many rows the map has; None where one map is for all."""
     parts = getattr(move, "parts", (move,))
     for part in parts:
@@ -76,7 +75,7 @@ def _rows(move: Move, x: Tensor) -> int | None:
     return None
 
 
-def _permutes(move: Map) -> bool:
+def permutes(move: Map) -> bool:
     """Whether pixels only change places: the axes are kept or swapped, mirrored or not, shifted by whole pixels."""
     a, b, _, d, e, _ = (np.asarray(v) for v in move.matrix)
     kept = (b == 0) & (d == 0) & (abs(a) == 1) & (abs(e) == 1)
@@ -98,7 +97,7 @@ def read_nearest(x: Tensor, at: Tensor, fill: Fill = 0, border: str = "constant"
         return gathered(x, extend(i, height, border), extend(j, width, border))
     inside = known & (i >= 0) & (i < height) & (j >= 0) & (j < width)
     out = gathered(x, i.clamp(0, height - 1), j.clamp(0, width - 1))
-    return torch.where(_over(inside, out), out, colour(out, fill))
+    return torch.where(over(inside, out), out, colour(out, fill))
 
 
 def settled(at: Tensor) -> Tensor:
@@ -118,24 +117,33 @@ def gathered(x: Tensor, i: Tensor, j: Tensor) -> Tensor:
     return pixels.gather(2, index).reshape(*x.shape[:-2], *flat.shape[-2:])
 
 
-def _over(mask: Tensor, x: Tensor) -> Tensor:
+def over(mask: Tensor, x: Tensor) -> Tensor:
     """A mask [h, w] or [R, h, w] that broadcasts over x [(R,) ..., h, w]."""
     return mask if mask.ndim == 2 else mask.reshape(mask.shape[0], *[1] * (x.ndim - 3), *mask.shape[-2:])
 
 
-def _between(x: Tensor, at: Tensor, mode: InterpolationMode, fill: Fill) -> Tensor:
-    """Bilinear or bicubic values at points; where a tap lies outside, its share is the fill."""
-    rows = at.shape[0] if at.ndim == 4 else 1
+def between(x: Tensor, at: Tensor, mode: InterpolationMode, like: Tensor) -> Tensor:
+    """Bilinear or bicubic values at points, the border continued; in the dtype of `like`."""
+    return cast_rounded(_sampled(x, at, mode, "border"), like.dtype)
+
+
+def _sampled(x: Tensor, at: Tensor, mode: InterpolationMode, beyond: str) -> Tensor:
     work = x if x.dtype == torch.float64 else x.float()
+    rows = at.shape[0] if at.ndim == 4 else 1
     flat = work.reshape(rows, -1, *x.shape[-2:])
     size = torch.tensor([x.shape[-1], x.shape[-2]], device=x.device, dtype=work.dtype)
     grid = torch.nan_to_num(at.to(work.dtype) * 2 / size - 1, nan=-9.0).reshape(rows, *at.shape[-3:])
-    read = lambda v: grid_sample(v, grid, mode=mode.value, padding_mode="zeros", align_corners=False)
-    out = read(flat).reshape(*x.shape[:-2], *at.shape[-3:-1])
+    out = grid_sample(flat, grid, mode=mode.value, padding_mode=beyond, align_corners=False)
+    return out.reshape(*x.shape[:-2], *at.shape[-3:-1])
+
+
+def blended(x: Tensor, at: Tensor, mode: InterpolationMode, fill: Fill) -> Tensor:
+    """Bilinear or bicubic values at points; where a tap lies outside, its share is the fill."""
+    out = _sampled(x, at, mode, "zeros")
     if not _is_zero(fill):
-        share = read(torch.ones_like(flat[:, :1]))[:, 0]
-        share = _over(share if at.ndim == 4 else share[0], out)
-        out = out + (1 - share) * colour(x, fill).to(out.dtype)
+        one = torch.ones((at.shape[0] if at.ndim == 4 else 1, *x.shape[-2:]), dtype=out.dtype, device=x.device)
+        share = _sampled(one, at, mode, "zeros")
+        out = out + (1 - over(share if at.ndim == 4 else share[0], out)) * colour(x, fill).to(out.dtype)
     return cast_rounded(out, x.dtype)
 
 
@@ -161,7 +169,7 @@ def _resampled(x: Tensor, move: Map, mode: InterpolationMode, how: How, fill: Fi
     out = out.reshape(*x.shape[:-2], *move.size)
     if how.window is None:  # what reads from outside of the canvas is new
         inside = _covered(e, f, height, move.size[0], x)[..., :, None] & _covered(a, c, width, move.size[1], x)[..., None, :]
-        out = torch.where(_over(inside, out), out, colour(x, fill).to(out.dtype)) if not bool(inside.all()) else out
+        out = torch.where(over(inside, out), out, colour(x, fill).to(out.dtype)) if not bool(inside.all()) else out
     return cast_rounded(out, x.dtype)
 
 
@@ -244,10 +252,10 @@ def read_flow(x: Tensor, at: Tensor, sparse: bool, window: tuple[Any, Any, Any, 
     fx, fy = (px - left).to(x.dtype), (py - top).to(x.dtype)
     j, i = left.long(), top.long()
     right, low = (j + 1).clamp(max=width - 1), (i + 1).clamp(max=height - 1)  # beyond a window they weigh nothing
-    fx, fy = _over(fx, x), _over(fy, x)
+    fx, fy = over(fx, x), over(fy, x)
     above = _mixed(gathered(x, i, j), gathered(x, i, right), fx)
     below = _mixed(gathered(x, low, j), gathered(x, low, right), fx)
-    return torch.where(_over(inside, x), _mixed(above, below, fy), torch.nan)
+    return torch.where(over(inside, x), _mixed(above, below, fy), torch.nan)
 
 
 def _plane(number: Any, at: Tensor) -> Tensor:
@@ -259,11 +267,3 @@ def _plane(number: Any, at: Tensor) -> Tensor:
 def _mixed(low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
     """Between two values; one that weighs nothing is not looked at, so its NaN does not spread."""
     return torch.where(weight == 0, low, torch.where(weight == 1, high, low + (high - low) * weight))
-
-
-def shrinks(move: Move, size: Sequence[int]) -> float:
-    """How many old pixels a new one covers along the most squeezed direction, at least 1."""
-    if not isinstance(move, Map) or any(is_rows(v) for v in move.matrix):
-        return 1.0
-    a, b, _, d, e, _ = move.inverse(move.size).matrix
-    return max(1.0, float(np.linalg.norm(np.array([[a, b], [d, e]], np.float64), 2)))

@@ -1,28 +1,43 @@
 """Brightness, contrast, saturation and hue.
 
-Source of the formulas: torchvision.transforms.v2.functional, whose results on tensors these are (integers are cut off, not
-rounded, as there). Colour is a matter of red, green and blue: of four channels the last (alpha) stays as it is.
+Source of the formulas: torchvision.transforms.v2.functional, whose results on tensors these are. A factor may be an array
+with one entry a row of a stacked batch ([B, C, H, W], clips [B, T, C, H, W]).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vdata.key import Key
 from vdata.tensors import Image, Video
-from vdata.transforms._base import Params, Photometric, value
+from vdata.transforms._base import Params, value
 from vdata.transforms._check import interval, put
+from vdata.transforms._colour import (
+    blend,
+    clipped,
+    colour_of,
+    computable,
+    factor,
+    floating,
+    grey_of,
+    luma,
+    on_colour,
+    over,
+    redo,
+)
 from vdata.transforms._info import Info
 from vdata.transforms._op import op
-from vdata.transforms.dtype import greatest, rescaled
+from vdata.transforms._photometric import Photometric
+from vdata.transforms.dtype import rescaled
 
 
 @op
-def adjust_brightness(inpt: Any, brightness_factor: float) -> Any:
+def adjust_brightness(inpt: Any, brightness_factor: Any) -> Any:
     """Every value times `brightness_factor` (0 is black, 1 changes nothing), within the dtype's range.
 
     >>> adjust_brightness(Image(torch.tensor([[[10, 200]]], dtype=torch.uint8)), 1.5).tolist()
@@ -31,7 +46,7 @@ def adjust_brightness(inpt: Any, brightness_factor: float) -> Any:
 
 
 @op
-def adjust_contrast(inpt: Any, contrast_factor: float) -> Any:
+def adjust_contrast(inpt: Any, contrast_factor: Any) -> Any:
     """Away from the mean of the picture's grey by `contrast_factor` (0 is grey, 1 changes nothing).
 
     >>> adjust_contrast(Image(torch.tensor([[[0.25, 0.75]]])), 0.5).tolist()
@@ -40,7 +55,7 @@ def adjust_contrast(inpt: Any, contrast_factor: float) -> Any:
 
 
 @op
-def adjust_saturation(inpt: Any, saturation_factor: float) -> Any:
+def adjust_saturation(inpt: Any, saturation_factor: Any) -> Any:
     """Away from each pixel's own grey by `saturation_factor` (0 is grey, 1 changes nothing); one channel stays as it is.
 
     >>> adjust_saturation(Image(torch.full((3, 1, 1), 0.5)), 2.0).shape
@@ -49,7 +64,7 @@ def adjust_saturation(inpt: Any, saturation_factor: float) -> Any:
 
 
 @op
-def adjust_hue(inpt: Any, hue_factor: float) -> Any:
+def adjust_hue(inpt: Any, hue_factor: Any) -> Any:
     """The hue turned by `hue_factor` of a whole turn, in [-0.5, 0.5]; one channel stays as it is.
 
     >>> adjust_hue(Image(torch.tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1)), 1 / 3).flatten().round().tolist()
@@ -67,84 +82,43 @@ def rgb_to_grayscale(inpt: Any, num_output_channels: int = 1) -> Any:
 
 
 @adjust_brightness.on(Image, Video)
-def _(x: Image | Video, brightness_factor: float) -> Tensor:
-    _not_negative(brightness_factor, "brightness_factor")
-    return on_colour(x.plain(), lambda rgb: _cast(_float(rgb) * brightness_factor, rgb.dtype))
+def _(x: Image | Video, brightness_factor: Any) -> Tensor:
+    ratio = factor(brightness_factor, "brightness_factor", x)
+    return on_colour(x.plain(), lambda rgb: clipped((wide := floating(rgb)) * over(ratio, wide), rgb.dtype))
 
 
 @adjust_contrast.on(Image, Video)
-def _(x: Image | Video, contrast_factor: float) -> Tensor:
-    _not_negative(contrast_factor, "contrast_factor")
-    mean = lambda rgb: _grey(rgb).mean(dim=(-3, -2, -1), keepdim=True)
-    return on_colour(x.plain(), lambda rgb: _blend(rgb, mean(rgb), contrast_factor))
+def _(x: Image | Video, contrast_factor: Any) -> Tensor:
+    ratio = factor(contrast_factor, "contrast_factor", x)
+    mean = lambda rgb: grey_of(rgb).mean(dim=(-3, -2, -1), keepdim=True)
+    return on_colour(x.plain(), lambda rgb: blend(rgb, mean(rgb), ratio))
 
 
 @adjust_saturation.on(Image, Video)
-def _(x: Image | Video, saturation_factor: float) -> Tensor:
-    _not_negative(saturation_factor, "saturation_factor")
-    return on_colour(x.plain(), lambda rgb: rgb if rgb.shape[-3] == 1 else _blend(rgb, _grey(rgb), saturation_factor))
+def _(x: Image | Video, saturation_factor: Any) -> Tensor:
+    ratio = factor(saturation_factor, "saturation_factor", x)
+    return on_colour(x.plain(), lambda rgb: rgb if rgb.shape[-3] == 1 else blend(rgb, grey_of(rgb), ratio))
 
 
 @adjust_hue.on(Image, Video)
-def _(x: Image | Video, hue_factor: float) -> Tensor:
-    if not -0.5 <= hue_factor <= 0.5:
-        raise ValueError(f"hue_factor must be in [-0.5, 0.5], got {hue_factor}")
-    return on_colour(x.plain(), lambda rgb: rgb if rgb.shape[-3] == 1 or rgb.numel() == 0 else _turned(rgb, hue_factor))
+def _(x: Image | Video, hue_factor: Any) -> Tensor:
+    turn = factor(hue_factor, "hue_factor", x, -0.5, 0.5)
+    return on_colour(x.plain(), lambda rgb: rgb if rgb.shape[-3] == 1 or rgb.numel() == 0 else _turned(rgb, turn))
 
 
 @rgb_to_grayscale.on(Image, Video)
 def _(x: Image | Video, num_output_channels: int) -> Tensor:
     if num_output_channels not in (1, 3):
         raise ValueError(f"num_output_channels must be 1 or 3, got {num_output_channels}")
-    rgb = _colour_of(x.plain())
-    grey = rgb if rgb.shape[-3] == 1 else _luma(rgb).to(x.dtype)
+    rgb = colour_of(x.plain())
+    grey = rgb if rgb.shape[-3] == 1 else luma(rgb).to(x.dtype)
     return grey.expand(*grey.shape[:-3], num_output_channels, *grey.shape[-2:]).clone()
 
 
-def on_colour(x: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """`change` done to grey or RGB; of four channels to the first three."""
-    changed = change(_colour_of(x))
-    return changed if x.shape[-3] != 4 else torch.cat([changed, x[..., 3:, :, :]], -3)
-
-
-def _colour_of(x: Tensor) -> Tensor:
-    if x.shape[-3] not in (1, 3, 4):
-        raise ValueError(f"colour is defined for 1 (grey), 3 (RGB) and 4 (RGB and alpha) channels, got {x.shape[-3]}")
-    return x[..., :3, :, :]
-
-
-def _not_negative(factor: float, name: str) -> None:
-    if factor < 0:
-        raise ValueError(f"{name} must be at least 0, got {factor}")
-
-
-def _float(x: Tensor) -> Tensor:
-    return x if x.is_floating_point() else x.float()
-
-
-def _cast(x: Tensor, dtype: torch.dtype) -> Tensor:
-    return x.clamp_(0, greatest(dtype)).to(dtype)
-
-
-def _luma(x: Tensor) -> Tensor:
-    r, g, b = _float(x).unbind(-3)
-    return r.mul(0.2989).add_(g, alpha=0.587).add_(b, alpha=0.114).unsqueeze(-3)
-
-
-def _grey(x: Tensor) -> Tensor:
-    """The grey of a picture, [..., 1, H, W] floating; of an integer picture in whole levels."""
-    if x.shape[-3] == 1:
-        return _float(x)
-    return _luma(x) if x.is_floating_point() else _luma(x).floor_()
-
-
-def _blend(x: Tensor, other: Tensor, ratio: float) -> Tensor:
-    return _cast((_float(x) * ratio).add_(other, alpha=1.0 - ratio), x.dtype)
-
-
-def _turned(x: Tensor, turn: float) -> Tensor:
-    hue, saturation, level = _rgb_to_hsv(rescaled(x, torch.float32))
-    return rescaled(_hsv_to_rgb(hue.add_(turn).remainder_(1.0), saturation, level), x.dtype)
+def _turned(x: Tensor, turn: Any) -> Tensor:
+    unit = rescaled(x, torch.float32 if x.is_floating_point() else computable(x.dtype))
+    hue, saturation, level = _rgb_to_hsv(unit)
+    return rescaled(_hsv_to_rgb(hue.add_(over(turn, hue)).remainder_(1.0), saturation, level), x.dtype)
 
 
 def _rgb_to_hsv(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -196,6 +170,7 @@ class ColorJitter(Photometric):
     contrast: float | Sequence[float] | None = None
     saturation: float | Sequence[float] | None = None
     hue: float | Sequence[float] | None = None
+    rowwise = True
 
     def __post_init__(self) -> None:
         for name in _VERBS:
@@ -221,8 +196,22 @@ class ColorJitter(Photometric):
         return {"order": key.fold("order").permutation(len(_VERBS)), **factors}
 
     def change(self, params: Params, image: Image | Video) -> Image | Video:
+        if isinstance(params["order"], np.ndarray):
+            return self._change_rows(params, image)
         names = list(_VERBS)
         for i in params["order"]:
             if names[i] in params:
                 image = _VERBS[names[i]](image, params[names[i]])
+        return image
+
+    def _change_rows(self, params: Params, image: Image | Video) -> Image | Video:
+        """B pictures at once: in each of the steps, each verb does the rows whose turn it has."""
+        active = [i for i, name in enumerate(_VERBS) if name in params]
+        order = params["order"]
+        turns = order[np.isin(order, active)].reshape(len(order), len(active))
+        image = image.clone()
+        for turn in turns.T:
+            for i in active:
+                name = list(_VERBS)[i]
+                redo(image, turn == i, _VERBS[name], params[name])
         return image

@@ -18,14 +18,15 @@ from vdata.errors import NoKernelError, PlanError
 from vdata.key import Key
 from vdata.tensors import TypedTensor
 from vdata.transforms._base import Leaves, Params, Transform, ordinal_path, value
-from vdata.transforms._geometric import Geometric
 from vdata.transforms._check import probability, put
+from vdata.transforms._fold import Fold
+from vdata.transforms._geometric import Geometric
 from vdata.transforms._info import Info
 from vdata.transforms._params import rows_of, scatter, sparse
 from vdata.transforms._rows import each, part_of, rejoin
 
 
-class _Container(Transform):
+class Container(Transform):
     """What all containers share: their children, and what these need."""
 
     transforms: tuple[Transform, ...]
@@ -52,6 +53,13 @@ class _Container(Transform):
     @property
     def stacks(self) -> bool:
         return all(child.stacks for child in self.transforms)
+
+    def steps(self, params: Params) -> Iterator[tuple[Transform, Params]]:
+        """The children that one row of params runs, in turn, each with its own."""
+        return zip(self.transforms, params["children"], strict=True)
+
+    def apply(self, params: Params, sample: Leaves) -> Any:
+        return self.apply_all(self.steps(params), sample)
 
     def keys(self, key: Key) -> list[Key]:
         """Each child's own key."""
@@ -82,11 +90,11 @@ class _Container(Transform):
             samples = [s for out in outs for s in (out if isinstance(out, tuple) else (out,))]
         return tuple(samples) if several else samples[0]
 
-    def rows_through(self, children: list[Params], batch: Batch) -> Any:
+    def rows_through(self, steps: Iterator[tuple[Any, Any]], batch: Batch) -> Any:
         """A batch through all children in turn; once one makes several batches, the rest moves each of them."""
         batches: Any = [batch]
         several = False
-        for child, own in zip(self.transforms, children, strict=True):
+        for child, own in steps:
             outs = [child.apply_rows(own, b) for b in batches]
             several = several or isinstance(outs[0], tuple)
             batches = [b for out in outs for b in (out if isinstance(out, tuple) else (out,))]
@@ -94,10 +102,14 @@ class _Container(Transform):
 
 
 @value
-class Compose(_Container):
+class Compose(Container):
     """Transforms one after the other, as one.
 
     passthrough  names of leaves that pass untouched though no type says what they are
+    fuse         geometric transforms that follow each other are done as one resample: pixels are read once instead of
+                 rounded at every step, boxes' hull is taken once, what falls out of a canvas in between stays lost. Any
+                 other transform between them ends the run, as does another interpolation or a padding_mode that is not
+                 "constant". Results differ from the chain by what reading pixels several times costs
 
     >>> from vdata.transforms import RandomHorizontalFlip, Resize
     >>> Compose([Resize(4), RandomHorizontalFlip()])(Image(torch.zeros(3, 8, 8))).shape
@@ -106,6 +118,7 @@ class Compose(_Container):
 
     transforms: Any
     passthrough: Any = ()
+    fuse: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -123,7 +136,7 @@ class Compose(_Container):
     @property
     def windowed(self) -> bool:
         first = self.transforms[0]
-        return isinstance(first, Geometric) and first.windowed and set(self.needs) <= {"size"}
+        return not self.fuse and isinstance(first, Geometric) and first.windowed and set(self.needs) <= {"size"}
 
     def draw(self, key: Key, info: Info) -> Params:
         return {"children": self.draw_all(key, info)[0]}
@@ -133,15 +146,35 @@ class Compose(_Container):
             info = child.after(own, info)
         return info
 
-    def apply(self, params: Params, sample: Leaves) -> Any:
-        return self.apply_all(zip(self.transforms, params["children"], strict=True), sample)
+    def steps(self, params: Params) -> Iterator[tuple[Any, Any]]:
+        pairs = list(super().steps(params))
+        return iter(pairs) if not self.fuse else _runs(pairs)
 
     def apply_chosen(self, params: Params, batch: Batch) -> Any:
-        return self.rows_through(params["children"], batch)
+        return self.rows_through(self.steps(params), batch)
+
+
+def _runs(pairs: list[tuple[Transform, Params]]) -> Iterator[tuple[Any, Any]]:
+    """Transforms with their params, those runs of geometric ones that are done as one taken together."""
+    run: list[tuple[Geometric, Params]] = []
+    for child, own in pairs:
+        if isinstance(child, Geometric):
+            run.append((child, own))
+            continue
+        yield from _run(run)
+        run = []
+        yield child, own
+    yield from _run(run)
+
+
+def _run(run: list[tuple[Geometric, Params]]) -> list[tuple[Any, Any]]:
+    if len(run) < 2:
+        return list(run)
+    return [(Fold(tuple(child for child, _ in run)), [own for _, own in run])]
 
 
 @value
-class RandomApply(_Container):
+class RandomApply(Container):
     """All of the transforms, or none: each sample decides, with probability `p`.
 
     >>> from vdata.transforms import Resize
@@ -174,17 +207,15 @@ class RandomApply(_Container):
             moved = child.after(own, moved)
         return info.choose([info, moved.spread(rows, len(params["apply"]))], params["apply"].astype(np.int64))
 
-    def apply(self, params: Params, sample: Leaves) -> Any:
-        if not params["apply"]:
-            return sample
-        return self.apply_all(zip(self.transforms, params["children"], strict=True), sample)
+    def steps(self, params: Params) -> Iterator[tuple[Transform, Params]]:
+        return super().steps(params) if params["apply"] else iter(())
 
     def apply_chosen(self, params: Params, batch: Batch) -> Any:
-        return self.rows_through(rows_of(params["children"], np.arange(batch.size)), batch)
+        return self.rows_through(zip(self.transforms, rows_of(params["children"], np.arange(batch.size)), strict=True), batch)
 
 
 @value
-class RandomChoice(_Container):
+class RandomChoice(Container):
     """One of the transforms: each sample chooses, evenly or by the weights `p`.
 
     >>> from vdata.transforms import Resize
@@ -224,8 +255,8 @@ class RandomChoice(_Container):
                 afters.append(child.after(own["drawn"], info.take(rows)).spread(rows, len(place)))
         return info.choose(afters, place)
 
-    def apply(self, params: Params, sample: Leaves) -> Any:
-        return self.transforms[params["choice"]].apply(params["children"][params["choice"]], sample)
+    def steps(self, params: Params) -> Iterator[tuple[Transform, Params]]:
+        return iter([(self.transforms[params["choice"]], params["children"][params["choice"]])])
 
     def apply_chosen(self, params: Params, batch: Batch) -> Any:
         groups = [np.flatnonzero(params["choice"] == i) for i in range(len(self.transforms))]
@@ -237,7 +268,7 @@ class RandomChoice(_Container):
 
 
 @value
-class RandomOrder(_Container):
+class RandomOrder(Container):
     """All of the transforms, each sample in an order of its own.
 
     >>> from vdata.transforms import RandomHorizontalFlip, Resize
@@ -279,8 +310,8 @@ class RandomOrder(_Container):
             afters.append(child.after(drawn, here).spread(rows, len(turn)))
         return info.choose(afters, place)
 
-    def apply(self, params: Params, sample: Leaves) -> Any:
-        return self.apply_all(((self.transforms[i], params["children"][i]) for i in params["order"]), sample)
+    def steps(self, params: Params) -> Iterator[tuple[Transform, Params]]:
+        return ((self.transforms[i], params["children"][i]) for i in params["order"])
 
     def apply_chosen(self, params: Params, batch: Batch) -> Any:
         """Step by step, each child the samples whose turn it is."""

@@ -12,8 +12,8 @@ from vdata.errors import PlanError
 from vdata.key import Key
 from vdata.tensors import Flow
 from vdata.transforms._base import Params, same_size, value
-from vdata.transforms._geometric import Geometric
 from vdata.transforms._check import fill_value, padding_mode, padding_sides, put, size_pair
+from vdata.transforms._geometric import Geometric
 from vdata.transforms._info import Info
 from vdata.transforms._map import Map
 from vdata.transforms._op import spatial

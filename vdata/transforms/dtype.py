@@ -11,11 +11,13 @@ import PIL.Image
 import torch
 from torch import Tensor
 
+from vdata.batch import Batch, Ragged
 from vdata.tensors import BoundingBoxes, Flow, Image, KeyPoints, Label, Mask, TypedTensor, Video
-from vdata.transforms._base import Params, Photometric, Transform, value
+from vdata.transforms._base import Params, Transform, value
 from vdata.transforms._check import ByType, put
 from vdata.transforms._info import Info
 from vdata.transforms._op import op
+from vdata.transforms._photometric import Photometric
 
 _VALUE_BITS = {torch.uint8: 8, torch.int8: 7, torch.int16: 15, torch.uint16: 16, torch.int32: 31, torch.int64: 63}
 
@@ -42,25 +44,38 @@ def _(x: TypedTensor, dtype: torch.dtype, scale: bool) -> TypedTensor:
 
 
 def greatest(dtype: torch.dtype) -> int:
-    """White: 1 for floats, the greatest value for integers."""
-    return 1 if dtype.is_floating_point else torch.iinfo(dtype).max
+    """White: 1 for floats and bool, the greatest value for integers."""
+    return 1 if dtype.is_floating_point or dtype == torch.bool else torch.iinfo(dtype).max
+
+
+def value_bits(dtype: torch.dtype) -> int:
+    """How many bits the levels of an integer dtype have, its sign left out."""
+    if dtype not in _VALUE_BITS:
+        remedy = "ToDtype(torch.uint8, scale=True)" if dtype == torch.bool else "ToDtype(torch.int64)"
+        raise TypeError(f"pictures of {dtype} have no levels that torch can compute with: make some with {remedy}")
+    return _VALUE_BITS[dtype]
 
 
 def rescaled(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Values from their dtype's range to that of `dtype`; source: torchvision's to_dtype_image, whose results these are."""
     if x.dtype == dtype:
         return x
+    if dtype == torch.bool:
+        raise TypeError("a picture has no one scale to bool: compare it with a threshold of your own, as in x > 0.5")
     if x.is_floating_point():
         return x.to(dtype) if dtype.is_floating_point else _to_integers(x, dtype)
     if dtype.is_floating_point:
         return x.to(dtype).mul_(1.0 / greatest(x.dtype))
-    shift = _VALUE_BITS[dtype] - _VALUE_BITS[x.dtype]
+    if x.dtype == torch.bool:
+        return (x.to(torch.int64) * (2 ** value_bits(dtype) - 1)).to(dtype)
+    shift = value_bits(dtype) - value_bits(x.dtype)
     wide = x.to(torch.int64)  # uint16 has no shift of its own
     return (wide << shift if shift > 0 else wide >> -shift).to(dtype)
 
 
 def _to_integers(x: Tensor, dtype: torch.dtype) -> Tensor:
-    if _VALUE_BITS[dtype] > 53 or (x.dtype != torch.float64 and _VALUE_BITS[dtype] > 24):
+    bits = value_bits(dtype)
+    if bits > 53 or (x.dtype != torch.float64 and bits > 24):
         raise TypeError(f"{x.dtype} cannot count to the end of {dtype}: convert to a smaller integer, or from float64")
     # Just below (greatest + 1): every level gets an equal share of [0, 1], and 1 still gets the greatest. Where the float
     # cannot hold that product (float32 to uint16) it rounds up to greatest + 1, which torchvision lets wrap round to 0.
@@ -83,6 +98,7 @@ class ToDtype(Transform):
 
     dtype: Any
     scale: bool = False
+    rowwise = True
 
     def __post_init__(self) -> None:
         given = ByType(self.dtype) if isinstance(self.dtype, Mapping) else ByType({"Image": self.dtype or ""})
@@ -107,6 +123,20 @@ class ToDtype(Transform):
 
     def apply(self, params: Params, sample: dict[str, Any]) -> dict[str, Any]:
         return {n: self._cast(v) if isinstance(v, TypedTensor) else v for n, v in sample.items()}
+
+    def apply_chosen(self, params: Params, batch: Batch) -> Batch:
+        return batch.replace({n: self._cast_rows(v) for n, v in batch.items()})
+
+    def _cast_rows(self, leaf: Any) -> Any:
+        """A leaf of a batch; of leaves of unequal shapes all numbers at once."""
+        if not isinstance(leaf, Ragged):
+            return self._cast(leaf) if isinstance(leaf, TypedTensor) else leaf
+        dtype = self.of(leaf.type) if issubclass(leaf.type, TypedTensor) else None
+        if dtype is None:
+            return leaf
+        if not (self.scale and issubclass(leaf.type, (Image, Video))):
+            return leaf.to(dtype)
+        return Ragged(rescaled(leaf.values, dtype), leaf.offsets, leaf.shapes, leaf.type, leaf.metas)
 
     def _cast(self, leaf: TypedTensor) -> TypedTensor:
         dtype = self.of(type(leaf))
@@ -153,6 +183,7 @@ class Normalize(Photometric):
     mean: Sequence[float]
     std: Sequence[float]
     inplace: bool = False
+    rowwise = True
 
     def __post_init__(self) -> None:
         mean, std = (tuple(v) if isinstance(v, Sequence) else (v,) for v in (self.mean, self.std))

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from vdata.key import Key
 from vdata.transforms._base import Params, value
-from vdata.transforms._geometric import Geometric
 from vdata.transforms._check import probability
+from vdata.transforms._geometric import Geometric
 from vdata.transforms._info import Info
 from vdata.transforms._map import Map
 from vdata.transforms._op import spatial

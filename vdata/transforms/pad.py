@@ -11,8 +11,8 @@ from torch import Tensor
 
 from vdata.tensors import Flow
 from vdata.transforms._base import Params, value
-from vdata.transforms._geometric import Geometric
 from vdata.transforms._check import ByType, fill_value, padding_mode, padding_sides, put
+from vdata.transforms._geometric import Geometric
 from vdata.transforms._map import Map
 from vdata.transforms._op import spatial
 from vdata.transforms._pixels import Fill, cut, extended, gather

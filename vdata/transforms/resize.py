@@ -12,11 +12,12 @@ from torch.nn.functional import interpolate
 
 from vdata.tensors import Flow, Image, Mask, Video
 from vdata.transforms._base import Params, value
-from vdata.transforms._geometric import Geometric
 from vdata.transforms._check import put, size_pair, whole
+from vdata.transforms._geometric import Geometric
 from vdata.transforms._map import Map
 from vdata.transforms._op import spatial
 from vdata.transforms._pixels import bilinear, cast_rounded, nearest
+from vdata.transforms._warp import How
 from vdata.transforms.interpolation import InterpolationMode, tensor_mode
 
 BILINEAR = InterpolationMode.BILINEAR
@@ -108,6 +109,12 @@ def _(x: Mask, size: Any, interpolation: Any, max_size: int | None, antialias: b
 @resize.flow
 def _(x: Flow, size: Any, interpolation: Any, max_size: int | None, antialias: bool | None) -> Tensor:
     return resize_vectors(x, resized_size(x.canvas, size, max_size))
+
+
+@resize.reads
+def _(interpolation: Any, antialias: bool | None, **_: Any) -> How:
+    mode = InterpolationMode(interpolation)
+    return How(mode, bool(antialias), corner=mode is InterpolationMode.NEAREST)
 
 
 def resize_vectors(x: Flow, new: tuple[int, int]) -> Tensor:
