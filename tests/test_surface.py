@@ -21,7 +21,7 @@ VERBS = [n for n, v in vars(DataPipe).items() if not n.startswith("_") and calla
 STAGES = [c for c in vars(plan).values() if inspect.isclass(c) and issubclass(c, plan.Stage) and c not in (plan.Stage, plan.Several)]
 INTERNAL = {"Read", "Pick", "Deal"}  # made by vdata, not by a verb
 TRANSFORMS = [v for n in transforms.__all__ if inspect.isclass(v := getattr(transforms, n)) and issubclass(v, Transform)]
-ABSTRACT = {"Transform", "Geometric", "Photometric"}
+ABSTRACT = {"Transform", "Geometric", "Photometric", "Mixing"}
 
 
 def base():

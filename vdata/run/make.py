@@ -13,8 +13,8 @@ from vdata.batch import At, collate
 from vdata.errors import DataError, PlanError
 from vdata.order import substitutes
 from vdata.rewrite import DecodeApply
-from vdata.run.mixed import mixed, mixes
 from vdata.run.each import Item, applied, each, keeps, noted, opened, substitution, windowed
+from vdata.run.mixed import mixed, mixes
 
 Make = Callable[[int, int], Item | None]
 

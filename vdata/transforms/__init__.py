@@ -44,15 +44,20 @@ from vdata.transforms import functional
 from vdata.transforms._base import Transform, same_size, value
 from vdata.transforms._geometric import Geometric
 from vdata.transforms._info import Info
-from vdata.transforms._map import Map
+from vdata.transforms._instances import Instances
+from vdata.transforms._json import from_json, to_json
+from vdata.transforms._map import Bent, Map, Projective
+from vdata.transforms._mixing import Mixing
 from vdata.transforms._op import Op, SpatialOp, op, spatial
 from vdata.transforms._params import Params, params_from_json, params_to_json, row
 from vdata.transforms._photometric import Photometric
 from vdata.transforms._pixels import cut
+from vdata.transforms._warp import How
 from vdata.transforms.boxes import ConvertBoundingBoxFormat
 from vdata.transforms.channels import RandomChannelPermutation
+from vdata.transforms.choice import RandomApply, RandomChoice, RandomOrder
 from vdata.transforms.color import ColorJitter
-from vdata.transforms.container import Compose, Identity, Lambda, RandomApply, RandomChoice, RandomOrder
+from vdata.transforms.container import Compose, Identity, Lambda
 from vdata.transforms.crop import CenterCrop, RandomCrop
 from vdata.transforms.distort import RandomPhotometricDistort
 from vdata.transforms.dtype import Normalize, ToDtype, ToImage, ToPureTensor
@@ -107,20 +112,28 @@ __all__ = [
     "RandomChoice",
     "RandomOrder",
     # verbs and their words
+    "Instances",
     "InterpolationMode",
     "functional",
+    # pipelines as JSON
+    "from_json",
+    "to_json",
     # params: what was drawn
     "Params",
     "params_from_json",
     "params_to_json",
     "row",
     # for transforms of one's own
+    "Bent",
     "Geometric",
+    "How",
     "Info",
     "Key",
     "Map",
+    "Mixing",
     "Op",
     "Photometric",
+    "Projective",
     "SpatialOp",
     "Transform",
     "cut",

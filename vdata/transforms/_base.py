@@ -40,6 +40,7 @@ class Transform:
     needs: ClassVar[Any] = ("size",)
     passthrough: ClassVar[Any] = ()  # names of extra leaves that pass untouched, by declaration
     stacks: ClassVar[Any] = True  # whether `apply` may get several samples at once, stacked in a leading dimension
+    moves: ClassVar[Any] = False  # whether it may move what lies on a canvas, so that a way back must be given
     rowwise: ClassVar[Any] = False  # whether it takes params of all samples of a stacked batch at once
 
     @property
@@ -67,6 +68,27 @@ class Transform:
     def apply(self, params: Params, sample: Leaves) -> Any:
         """The sample moved by one row of params (`row(params, b)`); a tuple of samples where it makes several."""
         raise NoKernelError(f"{type(self).__name__} has no apply")  # abstract: every public class defines it
+
+    def inverse(self, params: Params, sample: Leaves, info: Info) -> Leaves:
+        """What lies on the transformed canvas, such as predictions, back on the original one.
+
+        params  as `draw` gave them for one sample
+        sample  leaves on the new canvas, under the names (and frames) that the transformed sample has
+        info    of the sample before: `Info.of([sample])`
+
+        Boxes, points and flow vectors come back by the inverse map, masks by nearest pixel, pictures between pixels;
+        pixels that the transform had lost are new again. Colours are not undone. Raises NoKernelError where the canvas has
+        changed and there is no way back.
+
+        >>> flip, sample = T.RandomHorizontalFlip(1), {"image": Image(torch.zeros(1, 4, 10))}
+        >>> params, info = flip.draw(Key.of(0), T.Info.of([sample])), T.Info.of([sample])
+        >>> found = {"boxes": BoundingBoxes([[0, 0, 2, 4]], format="XYXY", canvas_size=(4, 10))}
+        >>> flip.inverse(params, found, info)["boxes"].tolist()
+        [[8, 0, 10, 4]]
+        """
+        if type(self).after is Transform.after and not self.moves:
+            return sample
+        raise NoKernelError(f"{self} has no inverse")
 
     def enter(self, leaves: Leaves) -> Leaves:
         """The leaves as they are taken in: PIL images as Images; what may be spatial and has no type raises."""

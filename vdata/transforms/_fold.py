@@ -21,10 +21,10 @@ from vdata.batch import Batch
 from vdata.tensors import BoundingBoxes, Flow, KeyPoints, Label, Mask, TypedTensor
 from vdata.transforms._base import Leaves
 from vdata.transforms._corners import UPRIGHT, corners, from_corners, move_boxes
+from vdata.transforms._follow import new_pixels, pushed_points
 from vdata.transforms._geometric import Geometric, by_rows
 from vdata.transforms._info import Info, frame_of, second_frame, sizes_of
 from vdata.transforms._map import Map, Move, pixel_centres, push_flow
-from vdata.transforms._op import new_pixels, pushed_points
 from vdata.transforms._params import Params, collapsed, rows_of
 from vdata.transforms._pixels import colour
 from vdata.transforms._rows import alike, joined_again, rejoin, take

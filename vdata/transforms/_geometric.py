@@ -11,11 +11,15 @@ from vdata.batch import Batch, Ragged, collate
 from vdata.errors import NoKernelError
 from vdata.tensors import Flow, Label, TypedTensor
 from vdata.transforms._base import Leaves, Transform
+from vdata.transforms._follow import moved_by
 from vdata.transforms._info import Info, frame_of, second_frame, sizes_of
 from vdata.transforms._lift import has_rows
+from vdata.transforms._map import Move, reverse
 from vdata.transforms._op import SpatialOp
 from vdata.transforms._params import Params, collapsed, row, rows_of
 from vdata.transforms._rows import alike, end_to_end, rejoin, split_again, take
+from vdata.transforms._warp import How
+from vdata.transforms.interpolation import InterpolationMode
 
 Size = tuple[int, int]
 Placed = Mapping[str, dict[str, Any] | None]
@@ -25,6 +29,7 @@ class Geometric(Transform):
     """Moves the canvas: every spatial leaf follows by its type. One op; `place` gives its arguments for a frame's size."""
 
     op: ClassVar[SpatialOp]
+    moves = True
 
     @property
     def windowed(self) -> bool:
@@ -102,6 +107,23 @@ class Geometric(Transform):
             raise NoKernelError(f"{type(self).__name__} moves one frame of a flow and leaves the other: place both, one by the identity")
         return self.op(flow, **first) if first == second and not has_rows(first) else self.op(flow, **first, target=second)
 
+    def inverse(self, params: Params, sample: Leaves, info: Info) -> Leaves:
+        one = row(params, 0)
+        if not self.chosen(one):
+            return sample
+        sizes = {f: (int(s[0, 0]), int(s[0, 1])) for f, s in info.sizes.items()}
+        home = next(iter(sizes), "")
+        second = next((v.views[1] for v in sample.values() if isinstance(v, Flow)), None) or info.second
+        placed = self.placements(one, sizes, second)
+        back = {f: None if a is None else reverse(self.op.where(sizes[f], **a), sizes[f]) for f, a in placed.items()}
+        out = {}
+        for name, leaf in sample.items():
+            if isinstance(leaf, TypedTensor) and not isinstance(leaf, Label):
+                frame = frame_of(name, leaf, sample)
+                leaf = _returned(leaf, back, frame if frame in back else home)
+            out[name] = leaf
+        return out
+
     def apply_chosen(self, params: Params, batch: Batch) -> Any:
         """Samples whose frames are of one size, and stay so, in one call for each leaf."""
         sizes = Info.of_batch(batch).sizes
@@ -120,6 +142,15 @@ class Geometric(Transform):
         placed = self.placements(params, sizes, second_frame({n: v[0] for n, v in leaves.items()}))
         placed = {f: None if a is None else collapsed(a) for f, a in placed.items()}
         return by_rows(leaves, placed, self.moved)
+
+
+def _returned(leaf: TypedTensor, back: Mapping[str, Move | None], frame: str) -> TypedTensor:
+    """A leaf under the way back of its frame; a flow under those of both of its frames."""
+    first = back[frame]
+    second = back.get(leaf.views[1], first) if isinstance(leaf, Flow) else first
+    if first is None or second is None:
+        return leaf
+    return moved_by(leaf, first, second, How(InterpolationMode.BILINEAR, antialias=True))
 
 
 def by_rows(leaves: Leaves, placed: Mapping[str, Any], move: Callable[[TypedTensor, Any, str], Any]) -> Leaves:

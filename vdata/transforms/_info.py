@@ -23,6 +23,7 @@ class Info:
     dtypes    leaf name -> its dtype's name
     channels  picture name -> its number of channels
     counts    leaf name -> int64 [B], how many rows (boxes, objects, points) it has
+    second    the frame that the first flow leads to; None without a flow
     """
 
     sizes: Mapping[str, np.ndarray]
@@ -31,6 +32,7 @@ class Info:
     channels: Mapping[str, int] = field(default_factory=dict)
     counts: Mapping[str, np.ndarray] = field(default_factory=dict)
     count: int = 1
+    second: str | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -102,6 +104,7 @@ class Info:
                 channels={n: v.shape[-3] for n, v in typed.items() if isinstance(v, (Image, Video))},
                 counts={n: np.array([s[n].shape[0] for s in samples], np.int64) for n, v in typed.items() if v.ndim},
                 count=len(samples),
+                second=second_frame(first),
             )
 
 

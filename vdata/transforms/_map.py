@@ -205,6 +205,33 @@ class Bent(Move):
 
 
 @dataclass(frozen=True, eq=False)
+class Reverse(Move):
+    """The way back of a map that has no formula for it."""
+
+    move: Move
+    size: Size
+
+    @property
+    def mirrors(self) -> Any:
+        return self.move.mirrors
+
+    def of(self, points: Tensor) -> Tensor:
+        return self.move.back(points)
+
+    def back(self, points: Tensor) -> Tensor:
+        return self.move.of(points)
+
+
+def reverse(move: Move, size: Size) -> Move:
+    """The inverse of a map, onto a canvas of `size`.
+
+    >>> reverse(Map((2, 0, 4, 0, 1, 0), (8, 8)), (8, 4)).matrix[0]
+    0.5
+    """
+    return move.inverse(size) if isinstance(move, (Map, Projective)) else Reverse(move, size)
+
+
+@dataclass(frozen=True, eq=False)
 class Chain(Move):
     """One after the other, what has no common formula."""
 

@@ -116,6 +116,9 @@ class ToDtype(Transform):
             raise ValueError(f'{self} says nothing of {kind.__name__}: name it, or "others" for all that is not named')
         return self.dtype["others"]
 
+    def inverse(self, params: Params, sample: dict[str, Any], info: Info) -> dict[str, Any]:
+        return sample  # nothing has moved
+
     def after(self, params: Params, info: Info) -> Info:
         kinds = {c.__name__: c for c in (Image, Video, Mask, BoundingBoxes, KeyPoints, Flow, Label)}
         cast = {n: self.of(kinds[t]) for n, t in info.types.items() if t in kinds}
@@ -231,6 +234,9 @@ class ToPureTensor(Transform):
 
     def after(self, params: Params, info: Info) -> Info:
         return replace(info, types={}, dtypes={}, channels={}, counts={})
+
+    def inverse(self, params: Params, sample: dict[str, Any], info: Info) -> dict[str, Any]:
+        return sample  # nothing has moved
 
     def apply(self, params: Params, sample: dict[str, Any]) -> dict[str, Any]:
         return {n: v.plain() if isinstance(v, TypedTensor) else v for n, v in sample.items()}

@@ -12,10 +12,11 @@ from vdata.key import Key
 from vdata.tensors import Flow, Image, Mask, TypedTensor, Video
 from vdata.transforms._base import Params, same_size, value
 from vdata.transforms._check import interval, put, size_pair
+from vdata.transforms._follow import new_pixels
 from vdata.transforms._geometric import Geometric
 from vdata.transforms._info import Info
 from vdata.transforms._map import Map
-from vdata.transforms._op import new_pixels, spatial
+from vdata.transforms._op import spatial
 from vdata.transforms._pixels import cut, nearest
 from vdata.transforms._warp import How
 from vdata.transforms.interpolation import InterpolationMode, tensor_mode
