@@ -117,8 +117,8 @@ def _folded(children: Sequence[Geometric], leaf: TypedTensor, placed: Any, sizes
 def _run(
     children: Sequence[Geometric], leaf: TypedTensor, first: list[Step], second: list[Step], placed: Any, frame: str, start: int
 ) -> TypedTensor:  # fmt: skip
-    """Steps read as one; those that only move whole pixels by their own slicing."""
-    if any(_mode(s) is not None for s in (*first, *second)):
+    """Steps read as one; one alone, and those that only move whole pixels, by their own kernels."""
+    if len(first) > 1 and any(_mode(s) is not None for s in (*first, *second)):
         return through(leaf, first, second)
     for number, child in enumerate(children, start):
         leaf = child.moved(leaf, {f: steps[number] for f, steps in placed.items()}, frame)
@@ -140,7 +140,7 @@ def _steps(children: Sequence[Geometric], arguments: Sequence[Any], size: tuple[
 def joins(before: Sequence[Step], after: Step) -> bool:
     """Whether a step can be read together with those before it: pictures by one mode, new pixels by a fill."""
     modes = {_mode(s) for s in (*before, after)} - {None}
-    return len(modes) < 2 and all(s.how.border == "constant" for s in (*before, after))
+    return len(modes) < 2 and all(s.how.border == "constant" and not s.how.corner for s in (*before, after))
 
 
 def _mode(step: Step) -> InterpolationMode | None:

@@ -27,7 +27,7 @@ def moved_by(leaf: TypedTensor, first: Move, second: Move, how: How, fill: Any =
     if isinstance(leaf, Flow):
         raster = read_flow(leaf.plain(), sources(first, leaf), leaf.sparse)
         return leaf.like(push_flow(raster, first, second), target_size=second.size)
-    how = replace(how, mode=How.mode, antialias=False) if isinstance(leaf, Mask) else how
+    how = replace(how, mode=How.mode, antialias=False, corner=False) if isinstance(leaf, Mask) else how
     return leaf.like(warped(leaf.plain(), first, how, new_pixels(leaf, fill)))
 
 

@@ -234,7 +234,7 @@ class SpatialOp(Op):
 
     def _follow_map(self, x: TypedTensor, /, **arguments: Any) -> Tensor:
         how = self._reading(arguments)
-        how = how if not isinstance(x, Mask) else replace(how, mode=How.mode, antialias=False)
+        how = how if not isinstance(x, Mask) else replace(how, mode=How.mode, antialias=False, corner=False)
         canvas = x.canvas
         assert canvas is not None  # rasters have one
         return warped(x.plain(), self._place(canvas, arguments), how, new_pixels(x, arguments.get("fill")))
