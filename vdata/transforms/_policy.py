@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from vdata.errors import NoKernelError
 from vdata.key import Key
 from vdata.transforms._check import put
 from vdata.transforms._params import Params
@@ -56,7 +55,7 @@ class Space:
         [0.0, 10.0, 20.0, 30.0]
         """
         side = size[1] if name == "TranslateX" else size[0] if name == "TranslateY" else 0
-        return _amounts(self, name, bins, side)
+        return _amounts(self, name, bins, side).copy()
 
 
 RAND = Space(shear=0.3, translate=150 / 331, rotate=30, factor=0.9, bits=(8, 4))
@@ -113,8 +112,3 @@ def reading(transform: Any) -> None:
     if mode.value not in _READ:
         raise ValueError(f"interpolation must be one of {', '.join(_READ)}, got {mode.value!r}")
     put(transform, interpolation=mode)
-
-
-def refuse(transform: Any, what: str) -> NoKernelError:
-    """An error for geometry that cannot be done to a sample."""
-    return NoKernelError(f"{transform}: {what}")
