@@ -41,6 +41,12 @@ def test_every_command_is_documented(command):
     assert len(out.output.splitlines()) > 4
 
 
+def test_the_page_of_differences_is_what_the_tests_say():
+    """docs/torchvision.md is made of the tests that show each difference."""
+    done = subprocess.run([sys.executable, str(ROOT / "docs" / "differences.py"), "--check"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 def run(*arguments):
     return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
 

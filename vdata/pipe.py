@@ -65,11 +65,13 @@ class DataPipe(IterableDataset):
         """
         return DataPipe(plan.Map(self._plan, _function("map", fn)))
 
-    def apply(self, *transforms: Transform, passthrough: Sequence[str] = ()) -> DataPipe:
+    def apply(self, *transforms: Transform, passthrough: Sequence[str] = (), fuse: bool = False) -> DataPipe:
         """Transforms of `vdata.transforms`, one after the other; every field of a sample moves together.
 
         Draws are keyed by (seed, epoch, position, place in the pipe). `passthrough` names plain tensors that stay as
-        they are. After `.batch` each sample of the batch has its own draw, the same that it would have had before it.
+        they are; `fuse` reads pixels once for each run of geometric transforms (`T.Compose`). After `.batch` each sample
+        of the batch has its own draw, the same that it would have had before it. Transforms that make one sample of several
+        (MixUp, Mosaic) take partners by position from the whole epoch; after `.batch`, from the batch.
 
         >>> pipe = vdata.from_iterable([{"image": Image(torch.zeros(3, 8, 8))}]).apply(T.CenterCrop(4))
         >>> next(iter(pipe))["image"].shape
@@ -80,8 +82,9 @@ class DataPipe(IterableDataset):
         odd = [t for t in transforms if not isinstance(t, Transform)]
         if odd or not transforms:
             raise PlanError(f"apply takes transforms of vdata.transforms, got {odd or 'none'}: a plain function goes to .map(fn)")
-        single = len(transforms) == 1 and isinstance(transforms[0], Compose) and not passthrough
-        return DataPipe(plan.Apply(self._plan, transforms[0] if single else Compose(list(transforms), passthrough=tuple(passthrough))))
+        single = len(transforms) == 1 and isinstance(transforms[0], Compose) and not passthrough and not fuse
+        given = transforms[0] if single else Compose(list(transforms), passthrough=tuple(passthrough), fuse=fuse)
+        return DataPipe(plan.Apply(self._plan, given))
 
     def decode(self, *, mode: str = "RGB", on_error: str = "raise") -> DataPipe:
         """Options for decoding, which itself happens where a later stage first needs pixels.

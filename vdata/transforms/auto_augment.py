@@ -32,6 +32,9 @@ class AutoAugmentPolicy(enum.Enum):
         wanted = value.name if isinstance(value, enum.Enum) else value
         return next((m for m in cls if isinstance(wanted, str) and m.value == wanted.lower()), None)
 
+    def __repr__(self) -> str:
+        return repr(self.value)
+
 
 # A line is a sub-policy: two times an op, its probability in tenths and its magnitude bin (0 where it has none).
 _IMAGENET = """
