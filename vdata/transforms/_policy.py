@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vdata.key import Key
-from vdata.transforms._check import put
+from vdata.transforms._check import fill_value, put
 from vdata.transforms._params import Params
 from vdata.transforms.interpolation import InterpolationMode
 
@@ -107,8 +107,8 @@ def named(*names: str) -> np.ndarray:
 
 
 def reading(transform: Any) -> None:
-    """Check the two arguments that all of the automatic augmentations have for geometry, and bring them to one form."""
+    """Check `interpolation` and `fill`, which all of the automatic augmentations have, and bring them to one form."""
     mode = InterpolationMode(transform.interpolation)
     if mode.value not in _READ:
         raise ValueError(f"interpolation must be one of {', '.join(_READ)}, got {mode.value!r}")
-    put(transform, interpolation=mode)
+    put(transform, interpolation=mode, fill=fill_value(transform.fill))

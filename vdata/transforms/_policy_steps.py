@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from vdata.batch import Batch
 from vdata.key import Key
@@ -23,7 +24,7 @@ from vdata.transforms._policy import FACTORS, GEOMETRIC, IDENTITY, OPS, Space, r
 from vdata.transforms._rows import part_of, rejoin
 from vdata.transforms.affine import affine
 from vdata.transforms.color import adjust_brightness, adjust_contrast, adjust_saturation
-from vdata.transforms.dtype import greatest
+from vdata.transforms.dtype import greatest, value_bits
 from vdata.transforms.histogram import autocontrast, equalize
 from vdata.transforms.levels import invert, posterize, solarize
 from vdata.transforms.pad import fill_by_type
@@ -63,8 +64,15 @@ def recoloured(name: str, image: Image | Video, amount: Any) -> Image | Video:
     if name == "Posterize":
         return posterize(image, amount.astype(np.int64))
     if name == "Solarize":
-        return solarize(image, amount * float(greatest(image.dtype)))
+        return solarize(image, _threshold(amount, image.dtype))
     return _PLAIN[name](image)
+
+
+def _threshold(share: Any, dtype: torch.dtype) -> Any:
+    """Where solarize begins: for few levels in float32, in which torch compares them (a third of 255 is then 85)."""
+    threshold = share * float(greatest(dtype))
+    few = not dtype.is_floating_point and value_bits(dtype) <= 16
+    return np.float32(threshold) if few else threshold
 
 
 @value
@@ -106,9 +114,10 @@ class Recoloured(Photometric):
 class Policy(Transform):
     """Ops one after the other, each sample's own: params "op", "magnitude" and "sign" are int64 [B, steps].
 
-    An op is its place in `_policy.OPS`, a magnitude its bin in the class's `space`.
+    An op is its place in `ops`, a magnitude its bin in `space`.
     """
 
+    ops: ClassVar[tuple[str, ...]] = OPS
     space: ClassVar[Space]
     bins: int
     interpolation: Any
@@ -119,7 +128,7 @@ class Policy(Transform):
     def __post_init__(self) -> None:
         reading(self)
 
-    def strengths(self, key: Key, op: np.ndarray, magnitude: np.ndarray) -> Params:
+    def plan(self, key: Key, op: np.ndarray, magnitude: np.ndarray) -> Params:
         """Params of the ops that were drawn; where geometry is left out it becomes Identity."""
         return strengths(key, op if self.geometric else np.where(GEOMETRIC[op], IDENTITY, op), magnitude)
 
@@ -154,9 +163,10 @@ class Policy(Transform):
             here = {n: v[:, turn] for n, v in params.items()}
             ops = np.unique(here["op"])
             groups = [np.flatnonzero(here["op"] == op) for op in ops]
-            parts = [self._together(int(op), rows_of(here, rows), part_of(batch, rows)) for op, rows in zip(ops, groups, strict=True)]
+            parts = [self._together(int(op), here, batch, rows) for op, rows in zip(ops, groups, strict=True)]
             batch = rejoin(parts, groups, batch)
         return batch
 
-    def _together(self, op: int, params: Params, part: Batch) -> Batch:
-        return part if op == IDENTITY else self.step(op).apply_rows(params, part)
+    def _together(self, op: int, params: Params, batch: Batch, rows: np.ndarray) -> Batch:
+        part = part_of(batch, rows)
+        return part if op == IDENTITY else self.step(op).apply_rows(rows_of(params, rows), part)

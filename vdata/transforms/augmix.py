@@ -45,8 +45,8 @@ class AugMix(Photometric):
                    key points and flows cannot: None does so where a sample has pictures only, False never, True always
                    and raises NoKernelError where a sample has such leaves
 
-    All pictures of a sample get the same chains and shares. Integers are rounded. Params: "op" (places in
-    `_policy.OPS`), "magnitude" and "sign", int64 [B, mixture_width, depth]; "weights" float64 [B, 1 + mixture_width].
+    All pictures of a sample get the same chains and shares. Integers are rounded. Params: "op" (places in `ops`),
+    "magnitude" (bins) and "sign", int64 [B, mixture_width, depth]; "weights", float64 [B, 1 + mixture_width].
 
     >>> AugMix()(Image(torch.zeros(3, 8, 8, dtype=torch.uint8))).shape
     torch.Size([3, 8, 8])
@@ -60,7 +60,7 @@ class AugMix(Photometric):
     interpolation: Any = "bilinear"
     fill: Any = None
     geometric: bool | None = None
-    needs = ("size", "meta")
+    ops = OPS
     rowwise = True
 
     def __post_init__(self) -> None:
@@ -70,6 +70,10 @@ class AugMix(Photometric):
             raise ValueError(f"severity must be at most {BINS}, got {self.severity}")
         if not self.alpha > 0:
             raise ValueError(f"alpha must be above 0, got {self.alpha!r}")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ("size",) if self.geometric is False else ("size", "meta")
 
     def draw(self, key: Key, info: Info) -> Params:
         names = {kind.__name__ for kind in _SPATIAL}

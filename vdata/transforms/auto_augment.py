@@ -164,4 +164,4 @@ class AutoAugment(Policy):
         ops, probabilities, magnitudes = _POLICIES[self.policy]
         which = key.fold("policy").integers(0, len(ops))
         apply = key.fold("apply").uniform(0, 1, 2) < probabilities[which]
-        return self.strengths(key, np.where(apply, ops[which], IDENTITY), magnitudes[which])
+        return self.plan(key, np.where(apply, ops[which], IDENTITY), magnitudes[which])

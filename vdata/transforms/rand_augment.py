@@ -46,7 +46,9 @@ class RandAugment(Policy):
         super().__post_init__()
         put(self, num_ops=whole(self.num_ops, "num_ops", 0), magnitude=whole(self.magnitude, "magnitude", 0))
         if self.magnitude >= whole(self.num_magnitude_bins, "num_magnitude_bins"):
-            raise ValueError(f"magnitude must be below num_magnitude_bins, {self.num_magnitude_bins}, got {self.magnitude}")
+            raise ValueError(
+                f"magnitude must be below num_magnitude_bins, {self.num_magnitude_bins}, got {self.magnitude}"
+            )
 
     @property
     def bins(self) -> int:
@@ -54,4 +56,4 @@ class RandAugment(Policy):
 
     def draw(self, key: Key, info: Info) -> Params:
         op = _CHOICE[key.fold("op").integers(0, len(_CHOICE), self.num_ops)]
-        return self.strengths(key, op, np.full(op.shape, self.magnitude, np.int64))
+        return self.plan(key, op, np.full(op.shape, self.magnitude, np.int64))

@@ -46,4 +46,4 @@ class TrivialAugmentWide(Policy):
 
     def draw(self, key: Key, info: Info) -> Params:
         op = _CHOICE[key.fold("op").integers(0, len(_CHOICE), 1)]
-        return self.strengths(key, op, key.fold("magnitude").integers(0, self.bins, 1))
+        return self.plan(key, op, key.fold("magnitude").integers(0, self.bins, 1))

@@ -1,0 +1,101 @@
+"""Colours of two frames changed alike, or now and then each in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from vdata.batch import Batch, Ragged
+from vdata.errors import PlanError
+from vdata.key import Key
+from vdata.tensors import Image, Video
+from vdata.transforms._base import Leaves, value
+from vdata.transforms._check import probability
+from vdata.transforms._info import Info
+from vdata.transforms._params import Params, rows_of
+from vdata.transforms._rows import alike, joined_again, take
+from vdata.transforms.color import ColorJitter
+
+Change = Callable[[Params, Any], Any]
+
+
+@value
+class AsymmetricColorJitter(ColorJitter):
+    """`ColorJitter`; with probability `p` every picture of a sample gets factors and an order of its own, else all the same.
+
+    What is the same for all is one function of colour: where pictures agree in channels and dtype, contrast turns about
+    the mean grey of all of them together (as in RAFT, which joins the frames; torchvision's references take each
+    frame's own mean, so that what was equally bright in both frames is not any more). A clip is one picture.
+
+    >>> out = AsymmetricColorJitter(0.4, contrast=0.4, p=0.2)({"image1": Image(torch.rand(3, 4, 4)), "image2": Image(torch.rand(3, 4, 4))})
+    >>> out["image2"].shape
+    torch.Size([3, 4, 4])
+    """
+
+    p: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        probability(self.p)
+
+    def draw(self, key: Key, info: Info) -> Params:
+        alone = key.fold("asymmetric").bernoulli(self.p)
+        shared = super().draw(key.fold("shared"), info)
+        frames = {f: _either(alone, super(AsymmetricColorJitter, self).draw(key.fold("frame", f), info), shared) for f in info.sizes}
+        return {"asymmetric": alone, "frames": frames}
+
+    def apply(self, params: Params, sample: Leaves) -> Leaves:
+        pictures = {n: v for n, v in sample.items() if isinstance(v, (Image, Video))}
+        return {**sample, **self._jittered(params, pictures, params["asymmetric"], self.change)}
+
+    def apply_chosen(self, params: Params, batch: Batch) -> Batch:
+        """Samples of one kind and of one shape of pictures at once."""
+        pictures = self.read_by(batch)
+        if not pictures:
+            return batch
+        columns = [np.asarray(params["asymmetric"], np.int64), *(_shapes(v, batch.size) for v in pictures.values())]
+        groups = alike(columns, batch.size)
+        parts = []
+        for rows in groups:
+            asymmetric = bool(params["asymmetric"][rows[0]])
+            parts.append(self._jittered(rows_of(params, rows), take(pictures, rows), asymmetric, self._changed))
+        return batch.replace({**batch, **joined_again(parts, groups)})
+
+    def _jittered(self, params: Params, pictures: Leaves, asymmetric: bool, change: Change) -> Leaves:
+        if asymmetric:
+            return {n: change(_own(params, n), v) for n, v in pictures.items()}
+        alike: dict[Any, list[str]] = {}
+        for name, picture in pictures.items():
+            alike.setdefault((type(picture), picture.shape[:-2], picture.dtype), []).append(name)
+        return {n: v for names in alike.values() for n, v in _as_one(params, names, pictures, change).items()}
+
+
+def _either(first: np.ndarray, one: Params, other: Params) -> Params:
+    """Of each sample the one params or the other."""
+    return {n: np.where(first.reshape(-1, *[1] * (v.ndim - 1)), v, other[n]) for n, v in one.items()}
+
+
+def _own(params: Params, name: str) -> Params:
+    if name not in params["frames"]:
+        raise PlanError(f"AsymmetricColorJitter drew for the pictures {sorted(params['frames'])}, but the sample has {name!r}: draw for it")
+    return params["frames"][name]
+
+
+def _as_one(params: Params, names: list[str], pictures: Leaves, change: Change) -> Leaves:
+    """Pictures side by side as one: every verb works pixel by pixel, but for the mean grey, which is then that of all."""
+    first = pictures[names[0]]
+    if len(names) == 1:
+        return {names[0]: change(_own(params, names[0]), first)}
+    lines = [pictures[n].plain().flatten(-2) for n in names]
+    changed = change(_own(params, names[0]), first.like(torch.cat(lines, -1).unsqueeze(-2))).plain()
+    parts = changed.squeeze(-2).split([line.shape[-1] for line in lines], -1)
+    return {n: pictures[n].like(part.reshape(pictures[n].shape)) for n, part in zip(names, parts)}
+
+
+def _shapes(pictures: Any, count: int) -> np.ndarray:
+    """Shapes of a batch's pictures, int64 [B, 5]."""
+    shapes = pictures.shapes if isinstance(pictures, Ragged) else [tuple(pictures.shape[1:])] * count
+    return np.array([[*s, *[0] * (5 - len(s))] for s in shapes], np.int64)

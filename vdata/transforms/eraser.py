@@ -1,0 +1,131 @@
+"""Rectangles of the second frame hidden: what was there has to be found by all the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vdata.batch import Batch
+from vdata.errors import PlanError
+from vdata.key import Key
+from vdata.tensors import Image, Video
+from vdata.transforms._base import Leaves, Transform, value
+from vdata.transforms._check import interval, probability, put
+from vdata.transforms._colour import floating, on_colour
+from vdata.transforms._info import Info, frame_of, second_frame
+from vdata.transforms._pairs import by_size, firsts, flow_to_mark, landing, marked
+from vdata.transforms._params import Params, rows_of
+from vdata.transforms._pixels import cast_rounded
+from vdata.transforms._warp import over, read_nearest
+
+
+@value
+class RandomFlowErasing(Transform):
+    """With probability `p`, rectangles of the flow's second frame get its mean colour.
+
+    p          how often
+    count      (least, greatest) number of rectangles
+    sides      (least, greatest) length of a side in pixels; a rectangle's corner is anywhere, and what leaves the frame
+               is cut
+    frame      the frame to erase from; None: that to which the sample's first flow leads
+    occlusion  the name of a mask; where the sample has it, pixels of it that the flow takes into a rectangle become 1
+               (True): their content is hidden now. None: no mask changes
+
+    Flows stay as they are, bit for bit, known where they were known: the rectangles simulate occlusion, whose flow a
+    network must infer. So does a backward flow, though in a rectangle nothing is left to see it by. Alpha stays.
+
+    Source: RAFT (Teed and Deng, arXiv 2003.12039), after HSM-Net (Yang et al., CVPR 2019). torchvision's references have
+    RandomErasing instead, with its areas and mid-grey.
+
+    >>> sample = {"image1": Image(torch.ones(3, 64, 64)), "image2": Image(torch.rand(3, 64, 64)), "flow": Flow(torch.zeros(2, 64, 64))}
+    >>> torch.equal(RandomFlowErasing(p=1.0)(sample)["image1"], sample["image1"])
+    True
+    """
+
+    p: float = 0.5
+    count: tuple[int, int] = (1, 2)
+    sides: tuple[int, int] = (50, 100)
+    frame: str | None = None
+    occlusion: str | None = "occlusion"
+
+    def __post_init__(self) -> None:
+        probability(self.p)
+        for name in ("count", "sides"):
+            least, greatest = interval(getattr(self, name), name, 1)
+            if least != int(least) or greatest != int(greatest):
+                raise ValueError(f"{name} must be (least, greatest) whole numbers, got {getattr(self, name)!r}")
+            put(self, **{name: (int(least), int(greatest))})
+
+    def draw(self, key: Key, info: Info) -> Params:
+        most = self.count[1]
+        return {
+            "apply": key.fold("apply").bernoulli(self.p),
+            "count": key.fold("count").integers(self.count[0], most + 1),
+            "corner": key.fold("corner").uniform(0, 1, most, 2),  # (down, across), as parts of the frame
+            "sides": key.fold("sides").integers(self.sides[0], self.sides[1] + 1, most, 2),
+        }
+
+    def chosen(self, params: Params) -> Any:
+        return params["apply"]
+
+    def apply(self, params: Params, sample: Leaves) -> Leaves:
+        return {**sample, **self._erased(params, self._read(sample), sample)} if self.chosen(params) else sample
+
+    def read_by(self, leaves: Leaves) -> Leaves:
+        return {n: leaves[n] for n in self._read(firsts(leaves)).values() if n is not None}
+
+    def apply_chosen(self, params: Params, batch: Batch) -> Batch:
+        read = self._read(firsts(batch))
+        leaves = {n: batch[n] for n in read.values() if n is not None}
+        return by_size(batch, leaves, lambda rows, part: self._erased(rows_of(params, rows), read, part))
+
+    def _read(self, sample: Mapping[str, Any]) -> dict[str, str | None]:
+        """The names of the picture to erase from, of the mask to mark and of the flow that tells where."""
+        frame = self.frame if self.frame is not None else second_frame(sample)
+        if frame is None:
+            raise PlanError(f"{self} erases from the frame to which a flow leads, and the sample has no flow: say which with frame=...")
+        if not isinstance(sample.get(frame), (Image, Video)):
+            raise PlanError(f"{self} erases from {frame!r}, and the sample has no picture of that name, only {sorted(sample)}")
+        name = self.occlusion
+        if name is None or name not in sample:
+            return {"picture": frame, "mask": None, "flow": None}
+        mask = sample[name]
+        on = frame_of(name, mask, sample)
+        return {"picture": frame, "mask": name, "flow": flow_to_mark(type(self).__name__, name, mask, sample, on, frame)}
+
+    def _erased(self, params: Params, read: Mapping[str, str | None], leaves: Mapping[str, Any]) -> Leaves:
+        """The leaves that change, of a sample or of stacked ones."""
+        name, mask, flow = read["picture"], read["mask"], read["flow"]
+        assert name is not None
+        picture = leaves[name]
+        hit = covered(params, picture.canvas, picture.device)
+        out = {name: picture.like(on_colour(picture.plain(), lambda x: _mean_where(x, hit)))}
+        if mask is not None and flow is not None:
+            out[mask] = marked(leaves[mask], read_nearest(hit, landing(leaves[flow]), False))
+        return out
+
+
+def covered(params: Params, size: tuple[int, int], device: torch.device) -> Tensor:
+    """Which pixels the rectangles cover: bool [H, W], or [B, H, W] for the params of B samples."""
+    corner, sides, count = (np.asarray(params[n]) for n in ("corner", "sides", "count"))
+    first = np.floor(corner * size).astype(np.int64)
+    used = np.arange(corner.shape[-2]) < count[..., None]
+    last = np.where(used[..., None], first + sides, first)
+    down, across = (_between(first[..., axis], last[..., axis], size[axis], device) for axis in (0, 1))
+    return (down[..., :, None] & across[..., None, :]).any(-3)
+
+
+def _between(first: np.ndarray, last: np.ndarray, length: int, device: torch.device) -> Tensor:
+    """bool [..., length]: which of a line's pixels are in [first, last)."""
+    at = torch.arange(length, device=device)
+    low, high = (torch.from_numpy(v).to(device)[..., None] for v in (first, last))
+    return (at >= low) & (at < high)
+
+
+def _mean_where(x: Tensor, hit: Tensor) -> Tensor:
+    mean = cast_rounded(floating(x).mean((-2, -1), keepdim=True), x.dtype)
+    return torch.where(over(hit, x), mean, x)
