@@ -53,7 +53,8 @@ def one_picture() -> dict[str, tuple[Call, Call]]:
         "equalize": (), "invert": (), "posterize": (3,), "solarize": (128,), "rgb_to_grayscale": (), "gaussian_blur": ([5, 5], [1.5, 1.5]), "jpeg": (60,), "erase": (10, 20, 100, 80, torch.zeros(3, 1, 1, dtype=torch.uint8)),
     }  # fmt: skip
     for name, arguments in colours.items():
-        calls[f"{name} image"] = (lambda f=getattr(F, name), a=arguments: f(ours, *a), lambda f=getattr(tvf, name), a=arguments: f(theirs, *a))
+        mine, other = getattr(F, name), getattr(tvf, name)
+        calls[f"{name} image"] = (lambda f=mine, a=arguments: f(ours, *a), lambda f=other, a=arguments: f(theirs, *a))
     return calls
 
 

@@ -190,6 +190,9 @@ def _joined(values: list[Any]) -> Any:
         values = [torch.from_numpy(np.ascontiguousarray(v)) for v in values]
     first = values[0]
     if all(isinstance(v, Tensor) for v in values):
+        if isinstance(first, (BoundingBoxes, KeyPoints)) and all(type(v) is type(first) for v in values):
+            values = _of_one_dtype(values)
+            first = values[0]
         if any(type(v) is not type(first) or v.dtype != first.dtype for v in values):
             kinds = sorted({f"{type(v).__name__} {str(getattr(v, 'dtype', '')).removeprefix('torch.')}".strip() for v in values})
             raise TypeError(f"one field of a batch has several types: {', '.join(kinds)}")
@@ -202,6 +205,14 @@ def _joined(values: list[Any]) -> Any:
     if any(isinstance(v, (Tensor, np.ndarray)) for v in values):
         raise TypeError(f"tensors and arrays of numbers join only their like, got {', '.join(sorted({_kind(v) for v in values}))}: cast them in a .map(fn), or .select() it away")
     return values
+
+
+def _of_one_dtype(values: list[Any]) -> list[Any]:
+    """Boxes or points, some of which were moved off the whole numbers: all in the wider dtype."""
+    dtype = values[0].dtype
+    for value in values:
+        dtype = torch.promote_types(dtype, value.dtype)
+    return [v if v.dtype == dtype else v.to(dtype) for v in values]
 
 
 def _kind(value: Any) -> str:

@@ -59,8 +59,7 @@ def fl_all(
     """
     with torch.no_grad():
         prediction, target, known = _known(prediction, target, valid)
-        bound = (relative * _distance(target, torch.zeros_like(target))).clamp(min=absolute)
-        return _reduced(_beyond(_distance(prediction, target), bound), known, reduction)
+        return _reduced(_beyond(_distance(prediction, target), _fl_bound(target, absolute, relative)), known, reduction)
 
 
 def outliers(
@@ -77,6 +76,33 @@ def outliers(
         prediction, target, known = _known(prediction, target, valid)
         error = _distance(prediction, target)
         return _reduced(_beyond(error, torch.full_like(error, threshold)), known, reduction)
+
+
+def flow_metrics(prediction: Tensor, target: Tensor, *, valid: Tensor | None = None) -> dict[str, Tensor]:
+    """What is printed of a flow network in training and validation, over the pixels where `target` is known.
+
+    "epe"                the mean end-point error in pixels
+    "1px", "3px", "5px"  the fractions, 0 to 1, of pixels within 1, 3 and 5 pixels of the truth (as RAFT prints them:
+                         higher is better; `outliers` is the rest)
+    "fl_all"             KITTI's fraction of outliers (lower is better)
+
+    Arguments, unknown pixels and NaN as in `endpoint_error` and `fl_all`; numbers on the prediction's device, which nothing
+    waits for; no gradient. Of several batches weigh each by its number of known pixels.
+
+    >>> metrics = flow_metrics(torch.tensor([0.0, 2.0, 4.0, 8.0]).expand(2, 1, 4) * 0.5**0.5, torch.zeros(2, 1, 4))
+    >>> {name: round(value.item(), 4) for name, value in metrics.items()}
+    {'epe': 3.5, '1px': 0.25, '3px': 0.5, '5px': 0.75, 'fl_all': 0.5}
+    """
+    with torch.no_grad():
+        prediction, target, known = _known(prediction, target, valid)
+        error = _distance(prediction, target)
+        within = {f"{n}px": _reduced((error <= n).to(error.dtype), known, "mean") for n in (1, 3, 5)}
+        beyond = _reduced(_beyond(error, _fl_bound(target, 3.0, 0.05)), known, "mean")
+        return {"epe": _reduced(error, known, "mean"), **within, "fl_all": beyond}
+
+
+def _fl_bound(target: Tensor, absolute: float, relative: float) -> Tensor:
+    return (relative * _distance(target, torch.zeros_like(target))).clamp(min=absolute)
 
 
 def _known(prediction: Tensor, target: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -94,7 +94,7 @@ def test_resume_finds_the_same_partners():
 
 
 def test_some_of_them_and_inside_other_lists():
-    half = [s for s in pipe().apply(T.RandomApply([Pair()], 0.5))]
+    half = list(pipe().apply(T.RandomApply([Pair()], 0.5)))
     mixed = [s for s in half if "with" in s]
     assert 4 < len(mixed) < 19
     either = list(pipe().apply(T.RandomChoice([Pair(name="a"), Pair(name="b")])))
@@ -124,7 +124,7 @@ def test_where_there_is_no_partner_it_says_why():
         list(pipe().take(1).apply(Pair()))
     with pytest.raises(PlanError, match="a batch of one sample has none"):
         Pair()(pipe().batch(1)[0])
-    with pytest.raises(PlanError, match="put it after .batch"):
+    with pytest.raises(PlanError, match=r"put it after \.batch"):
         list(vdata.from_iterable([Numbers()[0], Numbers()[1]]).apply(Pair()))
     with pytest.raises(PlanError, match=r"before .repeat"):
         next(iter(pipe().repeat().apply(Pair())))

@@ -330,13 +330,14 @@ def test_the_environment_of_a_launcher_is_whole(monkeypatch):
     assert [s["x"] for s in numbers().loader(workers=0)] == [1, 3, 5, 7]
 
 
-def test_transforms_of_elsewhere_say_what_to_write():
-    with pytest.raises(AttributeError, match=r"ToImage\(\), ToDtype"):
-        T.ToTensor
+def test_a_name_that_is_not_there_says_which_is_near():
     with pytest.raises(AttributeError, match="did you mean RandomHorizontalFlip"):
         T.RandomHorizontalFilp
-    with pytest.raises(AttributeError, match=r"no AutoAugment \(yet\)"):
-        T.AutoAugment
+    with pytest.raises(AttributeError, match="has no Quux: it has "):
+        T.Quux
+
+
+def test_a_where_that_is_no_dict_says_so():
     with pytest.raises(PlanError, match="dict of wanted column values"):
         numbers().filter(where="label")
 

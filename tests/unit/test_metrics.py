@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vdata.metrics import endpoint_error, fl_all, outliers
+from vdata.metrics import endpoint_error, fl_all, flow_metrics, outliers
 from vdata.tensors import Flow, Mask
 
 NAN = float("nan")
@@ -174,3 +174,42 @@ def test_mistakes_are_named():
         fl_all(torch.zeros(2, 3, 4), torch.zeros(2, 3, 4), valid=torch.ones(1, 3, 4))
     with pytest.raises(ValueError, match="'median'"):
         outliers(torch.zeros(2, 3, 4), torch.zeros(2, 3, 4), reduction="median")
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 10_000), unknown=st.floats(0, 0.9))
+def test_flow_metrics_are_the_single_ones(seed, unknown):
+    prediction, target = _pair(seed, 2, 5, 7, unknown=unknown)
+    keep = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(seed)) > 0.3
+    for valid in (None, keep):
+        metrics = flow_metrics(prediction.requires_grad_(), target, valid=valid)
+        assert list(metrics) == ["epe", "1px", "3px", "5px", "fl_all"]
+        assert torch.equal(metrics["epe"], endpoint_error(prediction, target, valid=valid))
+        assert torch.equal(metrics["fl_all"], fl_all(prediction, target, valid=valid))
+        known = target.valid.plain() & (keep if valid is not None else True)
+        for n in (1, 3, 5):
+            rest = outliers(prediction, target, n, valid=valid) if known.any() else 1.0
+            assert metrics[f"{n}px"].item() == pytest.approx(1 - float(rest), abs=1e-6)
+        assert not any(v.requires_grad or v.ndim for v in metrics.values())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_flow_metrics_under_autocast_and_of_half_predictions(dtype):
+    """Limits of 1, 3 and 5 pixels are finer than bfloat16's steps at 500 pixels: errors are formed in float32."""
+    target = Flow(torch.full((2, 1, 3), 500.0))
+    prediction = torch.tensor([500.0, 502.0, 504.0]).expand(2, 1, 3).to(dtype)
+    with torch.autocast("cpu", torch.bfloat16):
+        metrics = flow_metrics(prediction, target)
+    expected = flow_metrics(prediction.double(), target)
+    for name, value in metrics.items():
+        assert value.dtype == torch.float32 and value.item() == pytest.approx(expected[name].item(), rel=1e-6)
+    assert metrics["1px"].item() == pytest.approx(1 / 3 if dtype == torch.float16 else expected["1px"].item())
+
+
+def test_flow_metrics_without_a_known_pixel_and_of_a_diverged_prediction():
+    nothing = flow_metrics(torch.randn(2, 3, 4), Flow(torch.full((2, 3, 4), NAN)))
+    assert [v.item() for v in nothing.values()] == [0, 0, 0, 0, 0]
+    broken = flow_metrics(torch.full((2, 1, 2), NAN), torch.zeros(2, 1, 2))
+    assert math.isnan(broken["epe"]) and broken["1px"].item() == 0 and broken["5px"].item() == 0 and broken["fl_all"].item() == 1
+    unknown = Flow(torch.tensor([[[0.0, NAN]], [[0.0, NAN]]]))
+    assert flow_metrics(torch.tensor([[[0.5, NAN]], [[0.0, NAN]]]), unknown)["epe"].item() == 0.5

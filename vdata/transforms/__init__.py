@@ -53,28 +53,88 @@ from vdata.transforms._params import Params, params_from_json, params_to_json, r
 from vdata.transforms._photometric import Photometric
 from vdata.transforms._pixels import cut
 from vdata.transforms._warp import How
+from vdata.transforms.affine import RandomAffine
+from vdata.transforms.asymmetric import AsymmetricColorJitter
+from vdata.transforms.augmix import AugMix
+from vdata.transforms.auto_augment import AutoAugment, AutoAugmentPolicy
+from vdata.transforms.blur import GaussianBlur
 from vdata.transforms.boxes import ConvertBoundingBoxFormat
 from vdata.transforms.channels import RandomChannelPermutation
 from vdata.transforms.choice import RandomApply, RandomChoice, RandomOrder
+from vdata.transforms.clamp import ClampBoundingBoxes, ClampKeyPoints, SetClampingMode
 from vdata.transforms.color import ColorJitter
 from vdata.transforms.container import Compose, Identity, Lambda
+from vdata.transforms.convert import ConvertImageDtype, PILToTensor, ToPILImage, ToTensor
 from vdata.transforms.crop import CenterCrop, RandomCrop
+from vdata.transforms.dihedral import RandomDihedral, RandomRotate90, RandomTranspose
 from vdata.transforms.distort import RandomPhotometricDistort
+from vdata.transforms.dropout import CoarseDropout
 from vdata.transforms.dtype import Normalize, ToDtype, ToImage, ToPureTensor
+from vdata.transforms.elastic import ElasticTransform
+from vdata.transforms.erase import RandomErasing
+from vdata.transforms.eraser import RandomFlowErasing
 from vdata.transforms.five_crop import FiveCrop, TenCrop
+from vdata.transforms.fixed_size_crop import FixedSizeCrop
 from vdata.transforms.flip import RandomHorizontalFlip, RandomVerticalFlip
 from vdata.transforms.grayscale import RGB, Grayscale, RandomGrayscale
+from vdata.transforms.grid_distortion import GridDistortion
 from vdata.transforms.histogram import RandomAutocontrast, RandomEqualize
 from vdata.transforms.interpolation import InterpolationMode
+from vdata.transforms.iou_crop import RandomIoUCrop
+from vdata.transforms.jpeg import JPEG
+from vdata.transforms.letterbox import Letterbox
 from vdata.transforms.levels import RandomInvert, RandomPosterize, RandomSolarize
+from vdata.transforms.longest import ResizeLongest
+from vdata.transforms.motion_blur import MotionBlur
+from vdata.transforms.noise import GaussianNoise
+from vdata.transforms.occlusion import MarkOcclusion
 from vdata.transforms.pad import Pad
+from vdata.transforms.pad_to_multiple import PadToMultiple
+from vdata.transforms.perspective import RandomPerspective
+from vdata.transforms.query import (
+    check_type,
+    get_bounding_boxes,
+    get_keypoints,
+    has_all,
+    has_any,
+    query_chw,
+    query_size,
+)
+from vdata.transforms.raft import RAFTAugment
+from vdata.transforms.rand_augment import RandAugment
+from vdata.transforms.random_resize import RandomResize, RandomShortestSize, ScaleJitter
+from vdata.transforms.relative_motion import RandomRelativeMotion
 from vdata.transforms.resize import Resize
+from vdata.transforms.resize_and_crop import RandomResizeAndCrop
 from vdata.transforms.resized_crop import RandomResizedCrop
+from vdata.transforms.rotate import RandomRotation
+from vdata.transforms.sanitize import SanitizeBoundingBoxes, SanitizeKeyPoints
 from vdata.transforms.sharpness import RandomAdjustSharpness
+from vdata.transforms.stereo import RandomStereoFlip
+from vdata.transforms.swap_frames import RandomSwapFrames
+from vdata.transforms.temporal import UniformTemporalSubsample
+from vdata.transforms.trivial_augment import TrivialAugmentWide
 from vdata.transforms.whiten import LinearTransformation
+from vdata.transforms.zoom_out import RandomZoomOut
 
 __all__ = [
     # geometry
+    "RandomAffine",
+    "RandomDihedral",
+    "RandomRotate90",
+    "RandomTranspose",
+    "ElasticTransform",
+    "FixedSizeCrop",
+    "GridDistortion",
+    "Letterbox",
+    "ResizeLongest",
+    "PadToMultiple",
+    "RandomPerspective",
+    "RandomResize",
+    "RandomShortestSize",
+    "ScaleJitter",
+    "RandomRotation",
+    "RandomZoomOut",
     "CenterCrop",
     "FiveCrop",
     "Pad",
@@ -84,7 +144,34 @@ __all__ = [
     "RandomVerticalFlip",
     "Resize",
     "TenCrop",
+    # boxes, key points and objects
+    "ClampBoundingBoxes",
+    "ClampKeyPoints",
+    "RandomIoUCrop",
+    "SanitizeBoundingBoxes",
+    "SanitizeKeyPoints",
+    "SetClampingMode",
+    # pairs of frames
+    "AsymmetricColorJitter",
+    "MarkOcclusion",
+    "RAFTAugment",
+    "RandomFlowErasing",
+    "RandomRelativeMotion",
+    "RandomResizeAndCrop",
+    "RandomStereoFlip",
+    "RandomSwapFrames",
     # colour
+    "CoarseDropout",
+    "GaussianBlur",
+    "GaussianNoise",
+    "JPEG",
+    "MotionBlur",
+    "RandomErasing",
+    "AugMix",
+    "AutoAugment",
+    "AutoAugmentPolicy",
+    "RandAugment",
+    "TrivialAugmentWide",
     "ColorJitter",
     "Grayscale",
     "LinearTransformation",
@@ -100,6 +187,11 @@ __all__ = [
     "RandomPosterize",
     "RandomSolarize",
     # types and dtypes
+    "ConvertImageDtype",
+    "PILToTensor",
+    "ToPILImage",
+    "ToTensor",
+    "UniformTemporalSubsample",
     "ConvertBoundingBoxFormat",
     "ToDtype",
     "ToImage",
@@ -118,6 +210,14 @@ __all__ = [
     # pipelines as JSON
     "from_json",
     "to_json",
+    # questions to a sample
+    "check_type",
+    "get_bounding_boxes",
+    "get_keypoints",
+    "has_all",
+    "has_any",
+    "query_chw",
+    "query_size",
     # params: what was drawn
     "Params",
     "params_from_json",
@@ -145,11 +245,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Names of torchvision's that are not here say what to write, or that they are not there yet."""
+    """A name that is not here says which is near."""
     if name.startswith("_"):
         raise AttributeError(name)
-    if name in ("ToTensor", "ConvertImageDtype"):
-        raise AttributeError(f"{name} is deprecated in torchvision too: write ToImage(), ToDtype(torch.float32, scale=True)")
     near = difflib.get_close_matches(name, __all__, 1)
     hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(n for n in __all__ if n[0].isupper())}"
-    raise AttributeError(f"vdata.transforms has no {name} (yet): {hint}")
+    raise AttributeError(f"vdata.transforms has no {name}: {hint}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -73,7 +74,11 @@ class Geometric(Transform):
         return out
 
     def after(self, params: Params, info: Info) -> Info:
-        return info.resized({frame: self.canvas(params, sizes) for frame, sizes in info.sizes.items()})
+        new = info.resized({frame: self.canvas(params, sizes) for frame, sizes in info.sizes.items()})
+        if not info.boxes:
+            return new
+        boxes = {n: [self.apply(row(params, b), {n: v})[n] for b, v in enumerate(values)] for n, values in info.boxes.items()}
+        return replace(new, boxes=boxes)
 
     def apply(self, params: Params, sample: Leaves) -> Leaves:
         if not self.chosen(params):
@@ -105,7 +110,8 @@ class Geometric(Transform):
             return flow
         if first is None or second is None:
             raise NoKernelError(f"{type(self).__name__} moves one frame of a flow and leaves the other: place both, one by the identity")
-        return self.op(flow, **first) if first == second and not has_rows(first) else self.op(flow, **first, target=second)
+        alike = not has_rows(first) and not has_rows(second) and first == second
+        return self.op(flow, **first) if alike else self.op(flow, **first, target=second)
 
     def inverse(self, params: Params, sample: Leaves, info: Info) -> Leaves:
         one = row(params, 0)
@@ -168,7 +174,11 @@ def _leaf(value: Any, placed: Mapping[str, Any], frame: str, move: Callable[[Typ
         return move(value, placed, frame)
     joined = end_to_end(value)
     if joined is None:  # what the samples carry beside their numbers differs
-        outs = [move(value[b], {f: row(a, b) for f, a in placed.items()}, frame) for b in range(len(value))]
+        leaves: Any = value  # whose entries are typed
+        outs = []
+        for b in range(len(value)):
+            own = leaves[b].meta().get("frame") or frame
+            outs.append(move(leaves[b], {f: row(a, b) for f, a in placed.items()}, own))
         return collate([{"": out} for out in outs])[""]
     objects, counts = joined
     if not len(objects):  # arguments with one entry a row have none left that says what the canvas becomes

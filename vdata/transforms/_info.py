@@ -24,6 +24,7 @@ class Info:
     channels  picture name -> its number of channels
     counts    leaf name -> int64 [B], how many rows (boxes, objects, points) it has
     second    the frame that the first flow leads to; None without a flow
+    boxes     leaf name -> the BoundingBoxes of each sample, as long as nothing has moved or dropped any of them
     """
 
     sizes: Mapping[str, np.ndarray]
@@ -33,6 +34,7 @@ class Info:
     counts: Mapping[str, np.ndarray] = field(default_factory=dict)
     count: int = 1
     second: str | None = None
+    boxes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.count
@@ -41,33 +43,43 @@ class Info:
     def size(self) -> np.ndarray:
         """int64 [B, 2]: the canvases of the main frame."""
         if not self.sizes:
-            raise PlanError("the sample has no spatial leaf, so it has no canvas to draw for")
+            raise PlanError(
+                "no canvas is known to draw for: the sample has no spatial leaf, or a transform before (RandomIoUCrop) chose one by "
+                "boxes that others had moved; then apply what follows it on its own"
+            )
         return next(iter(self.sizes.values()))
 
     def resized(self, sizes: Mapping[str, np.ndarray]) -> Info:
-        """The same with other canvases."""
-        return replace(self, sizes=sizes)
+        """The same with other canvases; where boxes lie on them is not known."""
+        return replace(self, sizes=sizes, boxes={})
+
+    def dropped(self) -> Info:
+        """The same after objects may have been dropped: how many there are, and where, is not known."""
+        counts = {n: c for n, c in self.counts.items() if self.types.get(n) in ("Image", "Video", "Flow")}
+        return replace(self, counts=counts, boxes={})
 
     def take(self, rows: np.ndarray | Sequence[int]) -> Info:
         """What is known of some of the samples, or of each of them several times: `info.take([0] * 8)`."""
         rows = np.asarray(rows, np.int64)
         chosen = {n: v[rows] for n, v in self.sizes.items()}
-        return replace(self, sizes=chosen, counts={n: v[rows] for n, v in self.counts.items()}, count=len(rows))
+        counts = {n: v[rows] for n, v in self.counts.items()}
+        boxes = {n: [v[int(b)] for b in rows] for n, v in self.boxes.items()}
+        return replace(self, sizes=chosen, counts=counts, boxes=boxes, count=len(rows))
 
     def spread(self, rows: np.ndarray, count: int) -> Info:
         """The inverse of `take`: these samples as `rows` of `count`, of whose others nothing is known (zeros)."""
         sizes = {n: _placed(v, rows, count) for n, v in self.sizes.items()}
-        return replace(
-            self, sizes=sizes, counts={n: _placed(v, rows, count) for n, v in self.counts.items()}, count=count
-        )
+        counts = {n: _placed(v, rows, count) for n, v in self.counts.items()}
+        return replace(self, sizes=sizes, counts=counts, boxes={}, count=count)
 
     def choose(self, others: Sequence[Info], choice: np.ndarray) -> Info:
         """Of sample b what `others[choice[b]]` says; of what all have in common, only that on which they agree."""
         rows = np.arange(len(choice))
         return replace(
             self,
-            sizes={f: np.stack([o.sizes[f] for o in others])[choice, rows] for f in others[0].sizes},
-            counts={n: np.stack([o.counts[n] for o in others])[choice, rows] for n in others[0].counts},
+            sizes=_chosen([o.sizes for o in others], choice, rows),
+            counts=_chosen([o.counts for o in others], choice, rows),
+            boxes={},
             types=_agreed([o.types for o in others]),
             dtypes=_agreed([o.dtypes for o in others]),
             channels=_agreed([o.channels for o in others]),
@@ -80,7 +92,7 @@ class Info:
             return cls.of(batch.samples())
         info = cls.of([{n: v[0] for n, v in batch.items()}]).take([0] * batch.size)
         counts = {n: _count(batch[n]) for n in info.counts}
-        return replace(info, counts=counts)
+        return replace(info, counts=counts, boxes={n: batch[n] for n in info.boxes})
 
     @classmethod
     def of(cls, samples: Sequence[Mapping[str, Any]]) -> Info:
@@ -105,6 +117,7 @@ class Info:
                 counts={n: np.array([s[n].shape[0] for s in samples], np.int64) for n, v in typed.items() if v.ndim},
                 count=len(samples),
                 second=second_frame(first),
+                boxes={n: [s[n] for s in samples] for n, v in typed.items() if isinstance(v, BoundingBoxes)},
             )
 
 
@@ -130,6 +143,11 @@ def _placed(values: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
     out = np.zeros((count, *values.shape[1:]), values.dtype)
     out[rows] = values
     return out
+
+
+def _chosen(known: Sequence[Mapping[str, np.ndarray]], choice: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+    names = [n for n in known[0] if all(n in k for k in known)]
+    return {n: np.stack([k[n] for k in known])[choice, rows] for n in names}
 
 
 def _agreed(known: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -106,8 +106,9 @@ def _made(value: dict[str, Any], classes: Mapping[str, type[Transform]]) -> Tran
     name = value["transform"]
     if name not in classes:
         raise PlanError(f"no transform is called {name!r}: for one's own, from_json(text, classes=[{name}])")
-    known = {f.name for f in dataclasses.fields(classes[name])} if dataclasses.is_dataclass(classes[name]) else set()
+    made = classes[name]
+    known = {f.name for f in dataclasses.fields(made)} if dataclasses.is_dataclass(made) else set()
     odd = sorted(set(value) - known - {"transform"})
     if odd:
         raise PlanError(f"{name} has no argument {odd[0]!r}; it has {', '.join(sorted(known))}")
-    return classes[name](**{n: _read(v, classes) for n, v in value.items() if n != "transform"})
+    return made(**{n: _read(v, classes) for n, v in value.items() if n != "transform"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from torch import Tensor
 from vdata.batch import Batch, Ragged
 from vdata.errors import PlanError
 from vdata.tensors import Flow, Mask
-from vdata.transforms._info import Info
 from vdata.transforms._map import pixel_centres
 from vdata.transforms._rows import alike, joined_again, take
 
@@ -35,12 +34,15 @@ def firsts(batch: Leaves) -> dict[str, Any]:
     return {n: v[0] for n, v in batch.items()}
 
 
+def frames_differ(leaves: Iterable[Any]) -> bool:
+    """Whether a batch's leaf lies on different frames in different samples, as after a swap of some: the first does not tell."""
+    return any(isinstance(v, Ragged) and len({(m.get("frame"), m.get("views")) for m in v.metas}) > 1 for v in leaves)
+
+
 def flow_names(sample: Leaves, first: str | None = None, second: str | None = None) -> list[str]:
     """The flows of a sample, those from `first` and to `second` where these are named."""
     names = [n for n, v in sample.items() if isinstance(v, Flow)]
-    return [
-        n for n in names if first in (None, sample[n].views[0]) and second in (None, sample[n].views[1])
-    ]
+    return [n for n in names if first in (None, sample[n].views[0]) and second in (None, sample[n].views[1])]
 
 
 def flow_to_mark(owner: str, name: str, mask: Any, sample: Leaves, first: str | None, second: str | None) -> str:
@@ -73,9 +75,18 @@ def remade(value: Any, **changed: Any) -> Any:
     return value.like(value.plain(), **changed)
 
 
-def by_size(batch: Batch, leaves: Leaves, change: Callable[[np.ndarray, Leaves], Leaves]) -> Batch:
-    """A batch with some leaves changed: `change(rows, leaves)` gets samples whose frames are of one size, stacked."""
-    info = Info.of_batch(Batch(leaves, batch.size, batch.at))
-    groups = alike(list(info.sizes.values()), batch.size)
+def by_shape(
+    batch: Batch, names: Iterable[str], columns: Sequence[np.ndarray], change: Callable[[np.ndarray, Leaves], Leaves]
+) -> Batch:
+    """A batch with the leaves `names` changed: `change(rows, leaves)` gets samples of equal shapes, stacked, that also have
+    equal rows in the integer `columns`."""
+    leaves = {n: batch[n] for n in names}
+    groups = alike([*columns, *(_shapes(v, batch.size) for v in leaves.values())], batch.size)
     parts = [change(rows, take(leaves, rows)) for rows in groups]
     return batch.replace({**batch, **joined_again(parts, groups)})
+
+
+def _shapes(leaf: Any, count: int) -> np.ndarray:
+    """The shapes of a batch's leaf, int64 [B, 5]."""
+    shapes = leaf.shapes if isinstance(leaf, Ragged) else [tuple(leaf.shape[1:])] * count
+    return np.array([[*s, *[0] * (5 - len(s))] for s in shapes], np.int64)

@@ -13,9 +13,9 @@ import torch
 
 from vdata.batch import Batch
 from vdata.key import Key
-from vdata.tensors import Image, Video
+from vdata.tensors import Flow, Image, TypedTensor, Video
 from vdata.transforms._base import Leaves, Transform, value
-from vdata.transforms._geometric import Geometric
+from vdata.transforms._geometric import Geometric, Placed
 from vdata.transforms._info import Info
 from vdata.transforms._op import SpatialOp
 from vdata.transforms._params import Params, row, rows_of
@@ -95,6 +95,11 @@ class Moved(Geometric):
 
     def canvas(self, params: Params, sizes: np.ndarray) -> np.ndarray:
         return sizes
+
+    def moved(self, value: TypedTensor, placed: Placed, frame: str) -> Any:
+        if isinstance(value, Flow):  # always with both frames' arguments: they may be arrays, which do not compare
+            return self.op(value, **(placed[frame] or {}), target=placed[value.views[1]])
+        return super().moved(value, placed, frame)
 
 
 @value

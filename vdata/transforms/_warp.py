@@ -16,10 +16,11 @@ from torch.nn.functional import grid_sample
 
 from vdata.transforms._lift import is_rows
 from vdata.transforms._map import Map, Move, pixel_centres
-from vdata.transforms._pixels import Fill, cast_rounded, colour, extend
+from vdata.transforms._pixels import Fill, cast_rounded, colour, cut, extend
 from vdata.transforms.interpolation import InterpolationMode
 
 NEAREST = (InterpolationMode.NEAREST, InterpolationMode.NEAREST_EXACT)
+_FAR = 1 << 24
 _UNSIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 
 
@@ -53,9 +54,56 @@ def warped(x: Tensor, move: Move, how: How, fill: Fill = 0) -> Tensor:
         return _moved_by_index(x, move, how.border, fill)
     if isinstance(move, Map) and move.upright and mode not in NEAREST:
         return _resampled(x, move, mode, how, fill)
+    if mode in NEAREST and isinstance(move, Map):
+        return _nearest_by_map(x, move, how, fill)
     if mode in NEAREST:
         return read_nearest(x, sources(move, x, corner=how.corner), fill, how.border)
+    if isinstance(move, Map):
+        return blended(x, None, mode, fill, _grid_of(move, x))
     return blended(x, sources(move, x, torch.float32), mode, fill)
+
+
+def _axes(move: Map, x: Tensor, corner: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The old place of new pixel (i, j) as sums: x = first[j] + second[i], y = third[j] + fourth[i]; float64 [w] or [R, w]."""
+    a, b, c, d, e, f = (_column(v, x) for v in move.inverse(move.size).matrix)
+    shift = 0.0 if corner else 0.5
+    across = torch.arange(move.size[1], device=x.device, dtype=torch.float64) + shift
+    down = torch.arange(move.size[0], device=x.device, dtype=torch.float64) + shift
+    return a * across + c, b * down, d * across, e * down + f
+
+
+def _nearest_by_map(x: Tensor, move: Map, how: How, fill: Fill) -> Tensor:
+    """`read_nearest` under an affine map, whose places are sums of one number a row and one a column."""
+    right, down, across, low = _axes(move, x, how.corner)
+    # A millionth of a pixel to the right and down: a centre on a pixel's border belongs to the pixel after it, as `settled`.
+    # Far into the positive numbers the cast to integers, which cuts, is the floor, and ten times as fast.
+    j = ((right + (2**-21 + _FAR))[..., None, :] + down[..., :, None]).long().sub_(_FAR)
+    i = (across[..., None, :] + (low + (2**-21 + _FAR))[..., :, None]).long().sub_(_FAR)
+    return _picked(x, i, j, how.border, fill)
+
+
+def _picked(x: Tensor, i: Tensor, j: Tensor, border: str, fill: Fill) -> Tensor:
+    """x[..., i, j], beyond the border by its rule."""
+    height, width = x.shape[-2:]
+    if border != "constant":
+        return gathered(x, extend(i, height, border), extend(j, width, border))
+    inside = (i >= 0) & (i < height) & (j >= 0) & (j < width)
+    if bool(inside.all()):
+        return gathered(x, i, j)
+    out = gathered(x, i.clamp_(0, height - 1), j.clamp_(0, width - 1))
+    return torch.where(over(inside, out), out, colour(out, fill))
+
+
+def _grid_of(move: Map, x: Tensor) -> Tensor:
+    """What `grid_sample` takes, [R or 1, h, w, 2], for an affine map."""
+    right, down, across, low = _axes(move, x)
+    rows = next((len(t) for t in (right, down, across, low) if t.ndim == 2), 1)
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    grid = torch.empty((rows, *move.size, 2), dtype=dtype, device=x.device)
+    for place, along, beside, size in ((0, right, down, x.shape[-1]), (1, across, low, x.shape[-2])):
+        first, second = (along * 2 / size - 1).to(dtype), (beside * 2 / size).to(dtype)
+        grid[..., place] = first[..., None, :] + second[..., :, None]
+    return grid
 
 
 def sources(move: Move, x: Tensor, dtype: torch.dtype = torch.float64, corner: bool = False) -> Tensor:
@@ -84,20 +132,23 @@ def permutes(move: Map) -> bool:
 
 
 def _moved_by_index(x: Tensor, move: Map, border: str, fill: Fill) -> Tensor:
-    return read_nearest(x, sources(move, x), fill, border)
+    """Pixels that only change places; one map by slicing, without looking at any of them."""
+    if border != "constant" or any(is_rows(v) for v in move.matrix):
+        return _nearest_by_map(x, move, How(border=border), fill)
+    a, b, c, d, e, f = (round(float(v)) for v in move.matrix)
+    if b:  # columns become rows: (x, y) -> (b y + c, d x + f)
+        x, a, e = x.transpose(-1, -2), b, d
+    flipped = [dim for dim, sign in ((-1, a), (-2, e)) if sign < 0]
+    x = x.flip(flipped) if flipped else x
+    left = c - x.shape[-1] if a < 0 else c
+    top = f - x.shape[-2] if e < 0 else f
+    return cut(x, -top, -left, *move.size, fill)
 
 
 def read_nearest(x: Tensor, at: Tensor, fill: Fill = 0, border: str = "constant") -> Tensor:
     """The pixel that holds each point of `at` ([h, w, 2] or [R, h, w, 2]), exactly, of any dtype."""
-    height, width = x.shape[-2:]
-    known = at.isfinite().all(-1)
-    whole = torch.nan_to_num(settled(at), nan=0.0, posinf=0.0, neginf=0.0).floor().long()
-    j, i = whole[..., 0], whole[..., 1]
-    if border != "constant":
-        return gathered(x, extend(i, height, border), extend(j, width, border))
-    inside = known & (i >= 0) & (i < height) & (j >= 0) & (j < width)
-    out = gathered(x, i.clamp(0, height - 1), j.clamp(0, width - 1))
-    return torch.where(over(inside, out), out, colour(out, fill))
+    whole = torch.nan_to_num(settled(at), nan=-1e6, posinf=-1e6, neginf=-1e6).floor().long()
+    return _picked(x, whole[..., 1].clone(), whole[..., 0].clone(), border, fill)
 
 
 def settled(at: Tensor) -> Tensor:
@@ -110,10 +161,8 @@ def gathered(x: Tensor, i: Tensor, j: Tensor) -> Tensor:
     if x.dtype in _UNSIGNED:  # torch indexes few unsigned dtypes: the bits are the same
         return gathered(x.view(_UNSIGNED[x.dtype]), i, j).view(x.dtype)
     flat = i * x.shape[-1] + j
-    if flat.ndim == 2:
-        return x.flatten(-2)[..., flat]
-    pixels = x.reshape(x.shape[0], -1, x.shape[-2] * x.shape[-1])
-    index = flat.flatten(1)[:, None].expand(-1, pixels.shape[1], -1)
+    pixels = x.reshape(x.shape[0] if flat.ndim == 3 else 1, -1, x.shape[-2] * x.shape[-1])
+    index = flat.reshape(len(pixels), 1, -1).expand(-1, pixels.shape[1], -1)  # gather is several times as fast as x[..., flat]
     return pixels.gather(2, index).reshape(*x.shape[:-2], *flat.shape[-2:])
 
 
@@ -128,22 +177,29 @@ def between(x: Tensor, at: Tensor, mode: InterpolationMode, like: Tensor) -> Ten
 
 
 def _sampled(x: Tensor, at: Tensor, mode: InterpolationMode, beyond: str) -> Tensor:
-    work = x if x.dtype == torch.float64 else x.float()
     rows = at.shape[0] if at.ndim == 4 else 1
-    flat = work.reshape(rows, -1, *x.shape[-2:])
-    size = torch.tensor([x.shape[-1], x.shape[-2]], device=x.device, dtype=work.dtype)
-    grid = torch.nan_to_num(at.to(work.dtype) * 2 / size - 1, nan=-9.0).reshape(rows, *at.shape[-3:])
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    size = torch.tensor([x.shape[-1], x.shape[-2]], device=x.device, dtype=dtype)
+    grid = torch.nan_to_num(at.to(dtype) * 2 / size - 1, nan=-9.0).reshape(rows, *at.shape[-3:])
+    return _read(x, grid, mode, beyond)
+
+
+def _read(x: Tensor, grid: Tensor, mode: InterpolationMode, beyond: str) -> Tensor:
+    work = x if x.dtype == torch.float64 else x.float()
+    flat = work.reshape(len(grid), -1, *x.shape[-2:])
     out = grid_sample(flat, grid, mode=mode.value, padding_mode=beyond, align_corners=False)
-    return out.reshape(*x.shape[:-2], *at.shape[-3:-1])
+    return out.reshape(*x.shape[:-2], *grid.shape[-3:-1])
 
 
-def blended(x: Tensor, at: Tensor, mode: InterpolationMode, fill: Fill) -> Tensor:
+def blended(x: Tensor, at: Tensor | None, mode: InterpolationMode, fill: Fill, grid: Tensor | None = None) -> Tensor:
     """Bilinear or bicubic values at points; where a tap lies outside, its share is the fill."""
-    out = _sampled(x, at, mode, "zeros")
+    read = lambda v: _read(v, grid, mode, "zeros") if grid is not None else _sampled(v, at, mode, "zeros")
+    out = read(x)
     if not _is_zero(fill):
-        one = torch.ones((at.shape[0] if at.ndim == 4 else 1, *x.shape[-2:]), dtype=out.dtype, device=x.device)
-        share = _sampled(one, at, mode, "zeros")
-        out = out + (1 - over(share if at.ndim == 4 else share[0], out)) * colour(x, fill).to(out.dtype)
+        rows = len(grid) if grid is not None else at.shape[0] if at.ndim == 4 else 1
+        share = read(torch.ones((rows, *x.shape[-2:]), dtype=out.dtype, device=x.device))
+        share = share.reshape(rows, *share.shape[-2:])
+        out = out + (1 - over(share if rows > 1 else share[0], out)) * colour(x, fill).to(out.dtype)
     return cast_rounded(out, x.dtype)
 
 

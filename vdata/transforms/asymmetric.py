@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from vdata.batch import Batch, Ragged
+from vdata.batch import Batch
 from vdata.errors import PlanError
 from vdata.key import Key
 from vdata.tensors import Image, Video
 from vdata.transforms._base import Leaves, value
 from vdata.transforms._check import probability
 from vdata.transforms._info import Info
+from vdata.transforms._pairs import by_shape
 from vdata.transforms._params import Params, rows_of
-from vdata.transforms._rows import alike, joined_again, take
 from vdata.transforms.color import ColorJitter
 
 Change = Callable[[Params, Any], Any]
@@ -44,7 +44,8 @@ class AsymmetricColorJitter(ColorJitter):
     def draw(self, key: Key, info: Info) -> Params:
         alone = key.fold("asymmetric").bernoulli(self.p)
         shared = super().draw(key.fold("shared"), info)
-        frames = {f: _either(alone, super(AsymmetricColorJitter, self).draw(key.fold("frame", f), info), shared) for f in info.sizes}
+        own = {f: ColorJitter.draw(self, key.fold("frame", f), info) for f in info.sizes}
+        frames = {f: _either(alone, drawn, shared) for f, drawn in own.items()}
         return {"asymmetric": alone, "frames": frames}
 
     def apply(self, params: Params, sample: Leaves) -> Leaves:
@@ -52,25 +53,17 @@ class AsymmetricColorJitter(ColorJitter):
         return {**sample, **self._jittered(params, pictures, params["asymmetric"], self.change)}
 
     def apply_chosen(self, params: Params, batch: Batch) -> Batch:
-        """Samples of one kind and of one shape of pictures at once."""
-        pictures = self.read_by(batch)
-        if not pictures:
-            return batch
-        columns = [np.asarray(params["asymmetric"], np.int64), *(_shapes(v, batch.size) for v in pictures.values())]
-        groups = alike(columns, batch.size)
-        parts = []
-        for rows in groups:
-            asymmetric = bool(params["asymmetric"][rows[0]])
-            parts.append(self._jittered(rows_of(params, rows), take(pictures, rows), asymmetric, self._changed))
-        return batch.replace({**batch, **joined_again(parts, groups)})
+        asymmetric = np.asarray(params["asymmetric"], np.int64)
+        change = lambda rows, part: self._jittered(rows_of(params, rows), part, asymmetric[rows[0]], self._changed)
+        return by_shape(batch, self.read_by(batch), [asymmetric], change)
 
-    def _jittered(self, params: Params, pictures: Leaves, asymmetric: bool, change: Change) -> Leaves:
+    def _jittered(self, params: Params, pictures: Leaves, asymmetric: Any, change: Change) -> Leaves:
         if asymmetric:
             return {n: change(_own(params, n), v) for n, v in pictures.items()}
-        alike: dict[Any, list[str]] = {}
+        kinds: dict[Any, list[str]] = {}
         for name, picture in pictures.items():
-            alike.setdefault((type(picture), picture.shape[:-2], picture.dtype), []).append(name)
-        return {n: v for names in alike.values() for n, v in _as_one(params, names, pictures, change).items()}
+            kinds.setdefault((type(picture), picture.shape[:-2], picture.dtype), []).append(name)
+        return {n: v for names in kinds.values() for n, v in _as_one(params, names, pictures, change).items()}
 
 
 def _either(first: np.ndarray, one: Params, other: Params) -> Params:
@@ -80,7 +73,9 @@ def _either(first: np.ndarray, one: Params, other: Params) -> Params:
 
 def _own(params: Params, name: str) -> Params:
     if name not in params["frames"]:
-        raise PlanError(f"AsymmetricColorJitter drew for the pictures {sorted(params['frames'])}, but the sample has {name!r}: draw for it")
+        raise PlanError(
+            f"AsymmetricColorJitter drew for the pictures {sorted(params['frames'])}, but the sample has {name!r}: draw for it"
+        )
     return params["frames"][name]
 
 
@@ -93,9 +88,3 @@ def _as_one(params: Params, names: list[str], pictures: Leaves, change: Change) 
     changed = change(_own(params, names[0]), first.like(torch.cat(lines, -1).unsqueeze(-2))).plain()
     parts = changed.squeeze(-2).split([line.shape[-1] for line in lines], -1)
     return {n: pictures[n].like(part.reshape(pictures[n].shape)) for n, part in zip(names, parts)}
-
-
-def _shapes(pictures: Any, count: int) -> np.ndarray:
-    """Shapes of a batch's pictures, int64 [B, 5]."""
-    shapes = pictures.shapes if isinstance(pictures, Ragged) else [tuple(pictures.shape[1:])] * count
-    return np.array([[*s, *[0] * (5 - len(s))] for s in shapes], np.int64)

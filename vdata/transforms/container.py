@@ -71,7 +71,9 @@ class Container(Transform):
     def draw_all(self, key: Key, info: Info) -> tuple[list[Params], Info]:
         """Every child's params, one after the other, and what is known after the last."""
         children = []
-        for child, own in zip(self.transforms, self.keys(key), strict=True):
+        for i, (child, own) in enumerate(zip(self.transforms, self.keys(key), strict=True)):
+            if info.boxes and not any("boxes" in c.needs for c in self.transforms[i:]):
+                info = dataclasses.replace(info, boxes={})  # nobody asks where they are any more
             params = child.draw(own, info)
             children.append(params)
             info = child.after(params, info)
@@ -211,6 +213,12 @@ class Lambda(Transform):
         if not callable(fn) or not all(isinstance(t, type) for t in types):
             raise ValueError(f"Lambda takes a function and types, got {(fn, *types)!r}")
         put(self, fn=fn, types=types or (object,))
+
+    def after(self, params: Params, info: Info) -> Info:
+        return info.resized(info.sizes)  # boxes may have moved
+
+    def inverse(self, params: Params, sample: Leaves, info: Info) -> Leaves:
+        return sample
 
     def apply(self, params: Params, sample: Leaves) -> Leaves:
         return {n: self._typed(n, v, self.fn(v)) if isinstance(v, self.types) else v for n, v in sample.items()}

@@ -15,7 +15,7 @@ from vdata.transforms._base import Params, same_size, value
 from vdata.transforms._check import fill_value, padding_mode, padding_sides, put, size_pair
 from vdata.transforms._geometric import Geometric
 from vdata.transforms._info import Info
-from vdata.transforms._map import Map
+from vdata.transforms._map import Map, Move
 from vdata.transforms._op import spatial
 from vdata.transforms._pixels import Fill, cut, cut_rows
 from vdata.transforms._warp import How, warped
@@ -104,7 +104,7 @@ def padded_crop(
 
 
 @padded_crop.map
-def _(size: tuple[int, int], top: int, left: int, height: int, width: int, padding: Any, **how: Any) -> Map:
+def _(size: tuple[int, int], top: int, left: int, height: int, width: int, padding: Any, **how: Any) -> Move:
     padded = pad.where(size, padding)
     return padded.then(crop.where(padded.size, top, left, height, width))
 

@@ -17,10 +17,12 @@ from vdata.transforms._base import Leaves, Transform, value
 from vdata.transforms._check import interval, probability, put
 from vdata.transforms._colour import floating, on_colour
 from vdata.transforms._info import Info, frame_of, second_frame
-from vdata.transforms._pairs import by_size, firsts, flow_to_mark, landing, marked
+from vdata.transforms._map import pixel_centres
+from vdata.transforms._pairs import by_shape, firsts, flow_to_mark, frames_differ, landing, marked
 from vdata.transforms._params import Params, rows_of
 from vdata.transforms._pixels import cast_rounded
-from vdata.transforms._warp import over, read_nearest
+from vdata.transforms._rows import flat
+from vdata.transforms._warp import over
 
 
 @value
@@ -75,55 +77,70 @@ class RandomFlowErasing(Transform):
     def apply(self, params: Params, sample: Leaves) -> Leaves:
         return {**sample, **self._erased(params, self._read(sample), sample)} if self.chosen(params) else sample
 
-    def read_by(self, leaves: Leaves) -> Leaves:
-        return {n: leaves[n] for n in self._read(firsts(leaves)).values() if n is not None}
-
-    def apply_chosen(self, params: Params, batch: Batch) -> Batch:
+    def apply_rows(self, params: Params, batch: Batch) -> Any:
+        """Samples of equal shapes at once."""
+        chosen = np.asarray(params["apply"])
+        if not chosen.any() or not flat(batch):
+            return super().apply_rows(params, batch)
+        if frames_differ(batch.values()):
+            return self._one_by_one(params, batch)
         read = self._read(firsts(batch))
-        leaves = {n: batch[n] for n in read.values() if n is not None}
-        return by_size(batch, leaves, lambda rows, part: self._erased(rows_of(params, rows), read, part))
+
+        def change(rows: np.ndarray, part: Mapping[str, Any]) -> Mapping[str, Any]:
+            return {**part, **self._erased(rows_of(params, rows), read, part)} if chosen[rows[0]] else part
+
+        return by_shape(batch, filter(None, read.values()), [chosen.astype(np.int64)], change)
 
     def _read(self, sample: Mapping[str, Any]) -> dict[str, str | None]:
         """The names of the picture to erase from, of the mask to mark and of the flow that tells where."""
         frame = self.frame if self.frame is not None else second_frame(sample)
         if frame is None:
-            raise PlanError(f"{self} erases from the frame to which a flow leads, and the sample has no flow: say which with frame=...")
+            raise PlanError(
+                f"{self} erases from the frame to which a flow leads, and the sample has no flow: say which with frame=..."
+            )
         if not isinstance(sample.get(frame), (Image, Video)):
-            raise PlanError(f"{self} erases from {frame!r}, and the sample has no picture of that name, only {sorted(sample)}")
+            raise PlanError(
+                f"{self} erases from {frame!r}, and the sample has no picture of that name, only {sorted(sample)}"
+            )
         name = self.occlusion
         if name is None or name not in sample:
             return {"picture": frame, "mask": None, "flow": None}
         mask = sample[name]
         on = frame_of(name, mask, sample)
-        return {"picture": frame, "mask": name, "flow": flow_to_mark(type(self).__name__, name, mask, sample, on, frame)}
+        flow = flow_to_mark(type(self).__name__, name, mask, sample, on, frame)
+        return {"picture": frame, "mask": name, "flow": flow}
 
     def _erased(self, params: Params, read: Mapping[str, str | None], leaves: Mapping[str, Any]) -> Leaves:
         """The leaves that change, of a sample or of stacked ones."""
         name, mask, flow = read["picture"], read["mask"], read["flow"]
         assert name is not None
         picture = leaves[name]
-        hit = covered(params, picture.canvas, picture.device)
+        erased = rectangles(params, picture.canvas)
+        hit = covered(pixel_centres(picture.canvas, picture.device), erased)
         out = {name: picture.like(on_colour(picture.plain(), lambda x: _mean_where(x, hit)))}
         if mask is not None and flow is not None:
-            out[mask] = marked(leaves[mask], read_nearest(hit, landing(leaves[flow]), False))
+            out[mask] = marked(leaves[mask], covered(landing(leaves[flow]), erased))
         return out
 
 
-def covered(params: Params, size: tuple[int, int], device: torch.device) -> Tensor:
-    """Which pixels the rectangles cover: bool [H, W], or [B, H, W] for the params of B samples."""
+def rectangles(params: Params, size: tuple[int, int]) -> np.ndarray:
+    """(top, left, bottom, right) of the rectangles on a frame: int64 [most, 4], or [B, most, 4] for the params of B samples.
+
+    Those that are not used are empty.
+    """
     corner, sides, count = (np.asarray(params[n]) for n in ("corner", "sides", "count"))
     first = np.floor(corner * size).astype(np.int64)
     used = np.arange(corner.shape[-2]) < count[..., None]
-    last = np.where(used[..., None], first + sides, first)
-    down, across = (_between(first[..., axis], last[..., axis], size[axis], device) for axis in (0, 1))
-    return (down[..., :, None] & across[..., None, :]).any(-3)
+    return np.concatenate([first, np.where(used[..., None], np.minimum(first + sides, size), first)], -1)
 
 
-def _between(first: np.ndarray, last: np.ndarray, length: int, device: torch.device) -> Tensor:
-    """bool [..., length]: which of a line's pixels are in [first, last)."""
-    at = torch.arange(length, device=device)
-    low, high = (torch.from_numpy(v).to(device)[..., None] for v in (first, last))
-    return (at >= low) & (at < high)
+def covered(at: Tensor, erased: np.ndarray) -> Tensor:
+    """Which points [..., H, W, 2] lie in any of the rectangles; [B, H, W] where these are [B, most, 4]. NaN does not."""
+    x, y = at.unbind(-1)
+    hit = torch.zeros((), dtype=torch.bool, device=at.device)
+    for top, left, bottom, right in torch.from_numpy(erased).to(at.device)[..., None, None].movedim((-4, -3), (0, 1)):
+        hit = hit | ((y >= top) & (y < bottom) & (x >= left) & (x < right))
+    return hit
 
 
 def _mean_where(x: Tensor, hit: Tensor) -> Tensor:

@@ -41,8 +41,8 @@ def letterbox(
 
     Sides round to the nearest whole number. Boxes, points and flows take the ratios of the rounded sides.
 
-    >>> letterbox(BoundingBoxes([[0, 0, 4, 4]], format="XYXY", canvas_size=(4, 8)), 8).tolist()
-    [[0.0, 2.0, 4.0, 6.0]]
+    >>> letterbox(BoundingBoxes([[0, 0, 4, 4]], format="XYXY", canvas_size=(4, 8)), 16).tolist()
+    [[0, 4, 8, 12]]
     """
 
 

@@ -12,8 +12,17 @@ from vdata.batch import Batch
 from vdata.errors import PlanError
 from vdata.tensors import Flow, Mask
 from vdata.transforms._base import Leaves, Transform, value
-from vdata.transforms._info import Info
-from vdata.transforms._pairs import by_size, firsts, flow_names, flow_to_mark, landing, marked, outside
+from vdata.transforms._info import Info, frame_of
+from vdata.transforms._pairs import (
+    by_shape,
+    firsts,
+    flow_names,
+    flow_to_mark,
+    frames_differ,
+    landing,
+    marked,
+    outside,
+)
 from vdata.transforms._params import Params
 from vdata.transforms._sometimes import strength
 from vdata.transforms._warp import read_flow
@@ -41,8 +50,7 @@ def forward_backward_occlusion(flow: Flow, backward: Flow, alpha1: float = 0.01,
     the result is False: nothing speaks for it.
 
     `alpha2` does not scale: after a resize the same scene gives another mask. So move the mask with the flow, as any
-    transform does, rather than compute it again; or scale alpha2 by the square of the resize. An affine or smooth flow
-    and its inverse are seen everywhere, at any scale.
+    transform does, rather than compute it again; or scale alpha2 by the square of the resize.
 
     Source: UnFlow (Meister et al., AAAI 2018, arXiv 1711.07837), section 3.2 and its two constants.
 
@@ -52,7 +60,7 @@ def forward_backward_occlusion(flow: Flow, backward: Flow, alpha1: float = 0.01,
     >>> forward_backward_occlusion(there, back).int()[0].tolist()
     [0, 0, 0, 1]
     """
-    strength(alpha1, "alpha1"), strength(alpha2, "alpha2")
+    _alphas(alpha1, alpha2)
     _check(flow, backward)
     at = landing(flow)
     there = flow.plain()
@@ -60,6 +68,11 @@ def forward_backward_occlusion(flow: Flow, backward: Flow, alpha1: float = 0.01,
     back = read_flow(flat(backward.plain(), 3), flat(at, 3), backward.sparse).reshape(there.shape)
     apart, long = _squared(there + back), _squared(there) + _squared(back)
     return Mask((apart >= alpha1 * long + alpha2) | outside(at, flow.target_size), frame=flow.views[0])
+
+
+def _alphas(alpha1: float, alpha2: float) -> None:
+    strength(alpha1, "alpha1")
+    strength(alpha2, "alpha2")
 
 
 def _squared(vectors: Tensor) -> Tensor:
@@ -70,8 +83,14 @@ def _check(flow: Flow, backward: Flow) -> None:
     if not isinstance(flow, Flow) or not isinstance(backward, Flow):
         raise TypeError(f"two Flows are compared, got {type(flow).__name__} and {type(backward).__name__}")
     if backward.views != flow.views[::-1]:
-        raise ValueError(f"backward should lead from {flow.views[1]!r} to {flow.views[0]!r}, but its views are {backward.views}")
-    if backward.canvas != flow.target_size or backward.target_size != flow.canvas or backward.shape[:-3] != flow.shape[:-3]:
+        raise ValueError(
+            f"backward should lead from {flow.views[1]!r} to {flow.views[0]!r}, but its views are {backward.views}"
+        )
+    if (
+        backward.canvas != flow.target_size
+        or backward.target_size != flow.canvas
+        or backward.shape[:-3] != flow.shape[:-3]
+    ):
         raise ValueError(
             f"the flows do not lie on each other's frames: {list(flow.shape)} leads to {flow.target_size}, {list(backward.shape)} to "
             f"{backward.target_size} (height, width)"
@@ -109,7 +128,7 @@ class MarkOcclusion(Transform):
     def __post_init__(self) -> None:
         if not self.out_of_frame and not self.consistency:
             raise ValueError("MarkOcclusion marks nothing: set out_of_frame or consistency")
-        strength(self.alpha1, "alpha1"), strength(self.alpha2, "alpha2")
+        _alphas(self.alpha1, self.alpha2)
 
     def after(self, params: Params, info: Info) -> Info:
         known = {self.name: "bool", **info.dtypes}
@@ -122,31 +141,39 @@ class MarkOcclusion(Transform):
         return {**sample, **self._marked(self._read(sample), sample)}
 
     def apply_chosen(self, params: Params, batch: Batch) -> Batch:
+        if frames_differ(batch.values()):
+            return self._one_by_one(params, batch)
         read = self._read(firsts(batch))
-        leaves = {n: batch[n] for n in read if n in batch}
-        return by_size(batch, leaves, lambda rows, part: self._marked(read, part))
+        present = [n for n in read if n in batch]
+        return by_shape(batch, present, [], lambda rows, part: {**part, **self._marked(read, part)})
 
     def _read(self, sample: Any) -> list[str]:
         """The names of the mask, the flow and, where asked for, the backward flow."""
         mask = sample.get(self.name)
         flow = self.flow if self.flow is not None else next(iter(flow_names(sample)), None)
         if flow is None or not isinstance(sample.get(flow), Flow):
-            raise PlanError(f"{self} needs a flow{'' if flow is None else f' {flow!r}'}, and the sample has {sorted(sample)}")
+            raise PlanError(
+                f"{self} needs a flow{'' if flow is None else f' {flow!r}'}, and the sample has {sorted(sample)}"
+            )
         first, second = sample[flow].views
-        if mask is not None and mask.meta().get("frame") not in (None, first):
-            raise PlanError(f"{self}: {self.name!r} lies on {mask.frame!r}, but the flow {flow!r} on {first!r}: name another mask or flow")
+        if mask is not None and (on := frame_of(self.name, mask, sample)) != first:
+            raise PlanError(
+                f"{self}: {self.name!r} lies on {on!r}, but the flow {flow!r} on {first!r}: name another mask or flow"
+            )
         flow_to_mark(type(self).__name__, self.name, mask, {flow: sample[flow]}, first, second)
         if not self.consistency:
             return [self.name, flow]
         back = flow_names(sample, second, first)
         if not back:
-            raise PlanError(f"{self} compares {flow!r} with a flow from {second!r} to {first!r}, and the sample has none: set consistency=False")
+            raise PlanError(
+                f"{self} compares {flow!r} with a flow from {second!r} to {first!r}, and the sample has none: set consistency=False"
+            )
         return [self.name, flow, back[0]]
 
     def _marked(self, read: list[str], leaves: Any) -> Leaves:
         name, flow, *back = read
         forth = leaves[flow]
-        hidden = out_of_frame(forth).plain() if self.out_of_frame else torch.zeros((), dtype=torch.bool, device=forth.device)
+        hidden = out_of_frame(forth).plain() if self.out_of_frame else torch.tensor(False, device=forth.device)
         for other in back:
             hidden = hidden | forward_backward_occlusion(forth, leaves[other], self.alpha1, self.alpha2).plain()
         return {name: marked(leaves[name], hidden) if name in leaves else Mask(hidden, frame=forth.views[0])}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vdata.errors import NoKernelError
 from vdata.key import Key
 from vdata.transforms._base import Params, value
 from vdata.transforms._check import interval, put, size_pair, whole
@@ -21,10 +22,10 @@ _LOST = 1e-6  # of a pixel: less than any ratio of sizes means, more than roundi
 def scaled(sizes: np.ndarray, ratio: Any) -> np.ndarray:
     """Sides [..., 2] times a ratio ([...], or one), cut to whole pixels as torchvision cuts them, of at least one.
 
-    49 times 7 / 49 is 7 here: by floats alone it is a hair less, so that torchvision makes 6 of it.
+    11 times 15 / 11 is 15 here: by floats alone it is a hair less, so that torchvision makes 14 of it.
 
-    >>> scaled(np.array([[49, 98]]), np.array([7 / 49])).tolist()
-    [[7, 14]]
+    >>> scaled(np.array([[11, 22]]), np.array([15 / 11])).tolist()
+    [[15, 30]]
     """
     exact = sizes * np.asarray(ratio, np.float64)[..., None]
     return np.maximum(np.floor(exact + _LOST), 1).astype(np.int64)
@@ -44,7 +45,7 @@ class Scaled(Geometric):
 
     def sides(self, params: Params, sizes: np.ndarray) -> np.ndarray:
         """New (height, width), int64 [B, 2], of canvases [B, 2] under params with B rows; or [2] of [2] under one."""
-        raise NotImplementedError
+        raise NoKernelError(f"{type(self).__name__} has no sides")  # abstract: every public class defines it
 
     def place(self, params: Params, size: tuple[int, int]) -> dict[str, Any]:
         sides = plain(self.sides(params, np.array(size, np.int64)))

@@ -12,19 +12,18 @@ import torch
 from torch import Tensor
 
 from vdata.key import Key
-from vdata.tensors import Flow, Image, Mask, Video
+from vdata.tensors import Flow, Image, Mask, TypedTensor, Video
 from vdata.transforms._base import Params, same_size, value
 from vdata.transforms._check import interval, padding_sides, probability, put, size_pair, whole
-from vdata.transforms._geometric import Geometric
+from vdata.transforms._geometric import Geometric, Placed
 from vdata.transforms._info import Info
-from vdata.transforms._map import Map
+from vdata.transforms._lift import has_rows, is_rows
+from vdata.transforms._map import Map, push_flow
 from vdata.transforms._op import spatial
-from vdata.transforms._pixels import cast_rounded, gather
+from vdata.transforms._pixels import cast_rounded
 from vdata.transforms._sometimes import strength
-from vdata.transforms._warp import How
+from vdata.transforms._warp import _UNSIGNED, How
 from vdata.transforms.interpolation import InterpolationMode
-
-Taps = tuple[Tensor, Tensor, Tensor]
 
 
 @spatial
@@ -48,11 +47,7 @@ def resize_and_crop(
 def _(
     canvas: tuple[int, int], height: Any, width: Any, top: Any, left: Any, size: Any, horizontal: Any, vertical: Any
 ) -> Map:
-    high, wide = size_pair(size)
-    if np.any((top < 0) | (left < 0) | (top + high > height) | (left + wide > width)):
-        raise ValueError(
-            f"a window of {(high, wide)} at {top}, {left} (top, left) leaves the canvas resized to {height}, {width} (height, width)"
-        )
+    high, wide = _checked(height, width, top, left, size)
     across, down = width / canvas[1], height / canvas[0]
     return Map(
         (
@@ -63,67 +58,91 @@ def _(
     )  # fmt: skip
 
 
+def _checked(height: Any, width: Any, top: Any, left: Any, size: Any) -> tuple[int, int]:
+    """The window's (height, width), when it lies on the resized canvas."""
+    high, wide = size_pair(size)
+    if np.any((top < 0) | (left < 0) | (top + high > height) | (left + wide > width)):
+        raise ValueError(
+            f"a window of {(high, wide)} at {top}, {left} (top, left) leaves the canvas resized to {height}, {width} (height, width)"
+        )
+    return high, wide
+
+
 @resize_and_crop.reads
 def _(**_: Any) -> How:
     return How(InterpolationMode.BILINEAR)
 
 
-# One window is read line by line, B of them under a map each: the same numbers, and the first in a tenth of the time.
-@resize_and_crop.on(Image, Video)
-def _(x: Image | Video, **window: Any) -> Tensor:
-    return cast_rounded(_between(x.plain(), **window), x.dtype)
-
-
-@resize_and_crop.on(Mask)
-def _(x: Mask, **window: Any) -> Tensor:
-    return _nearest(x.plain(), **window)
+@resize_and_crop.on(Image, Video, Mask)
+def _(x: Image | Video | Mask, **window: Any) -> Tensor:
+    return _along_lines(x, **window)
 
 
 @resize_and_crop.flow
 def _(x: Flow, **window: Any) -> Tensor:
-    return _nearest(x.plain(), **window) if x.sparse else _between(x.plain(), **window)
+    return _along_lines(x, **window)
 
 
 resize_and_crop.clamps()
 
 
-def _places(new: int, first: int, count: int, mirrored: bool, old: int, x: Tensor) -> Tensor:
-    """Where the centres of `count` pixels of a line resized to `new` lie on the old line, times 2 * new: in whole numbers,
-    so that a centre on a border of pixels never depends on rounding."""
-    at = torch.arange(first, first + count, device=x.device)
-    return (2 * (new - 1 - at if mirrored else at) + 1) * old
+def _along_lines(x: Image | Video | Mask | Flow, **w: Any) -> Tensor:
+    """A raster read row by row, then column by column: what any map would give, in a fifth of the time.
+
+    Arguments with one entry a row are for x [R, ..., H, W].
+    """
+    high, wide = _checked(w["height"], w["width"], w["top"], w["left"], w["size"])
+    down = _Line(x, w["height"], w["top"], high, w["vertical"], -2)
+    across = _Line(x, w["width"], w["left"], wide, w["horizontal"], -1)
+    if isinstance(x, Mask) or (isinstance(x, Flow) and x.sparse):
+        return across.nearest(down.nearest(x.plain()))
+    return cast_rounded(across.between(down.between(x.plain())), x.dtype)
 
 
-def _lines(x: Tensor, w: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """`_places` of the window's rows and columns."""
-    high, wide = size_pair(w["size"])
-    down = _places(w["height"], w["top"], high, w["vertical"], x.shape[-2], x)
-    return down, _places(w["width"], w["left"], wide, w["horizontal"], x.shape[-1], x)
+class _Line:
+    """Where the centres of `count` pixels of a line that was resized to `new` lie on the old line.
 
+    In units of 1 / (2 new) of an old pixel, which are whole numbers: a centre on a border of pixels, or on a centre, is
+    there whatever the rounding. Tensors are [count], or [R, count].
+    """
 
-def _nearest(x: Tensor, **window: Any) -> Tensor:
-    down, across = _lines(x, window)
-    return gather(x, down // (2 * window["height"]), across // (2 * window["width"]))
+    def __init__(self, x: Tensor, new: Any, first: Any, count: int, mirrored: Any, dim: int):
+        new, first, mirrored = (
+            torch.as_tensor(v, device=x.device)[:, None] if is_rows(v) else int(v) for v in (new, first, mirrored)
+        )
+        at = torch.arange(count, device=x.device) + first
+        at = at + mirrored * (new - 1 - 2 * at)
+        self.dim, self.old, self.new = dim, x.shape[dim], new
+        self.places = (2 * at + 1) * self.old
 
+    def nearest(self, x: Tensor) -> Tensor:
+        """x read at the pixels that hold the places, exactly."""
+        return self._read(x, self.places // (2 * self.new))
 
-def _between(x: Tensor, **window: Any) -> Tensor:
-    """Floats between pixels; the border continued. NaN where a pixel of a weight above zero is NaN."""
-    down, across = _lines(x, window)
-    rows, columns = _taps(down, window["height"], x.shape[-2]), _taps(across, window["width"], x.shape[-1])
-    return _mixed(_mixed(x, -2, *rows), -1, *columns)
+    def between(self, x: Tensor) -> Tensor:
+        """x, as floats, read between the two pixels beside each place; the border continued. A NaN that weighs nothing is
+        not looked at."""
+        unit, places = 2 * self.new, (self.places - self.new).clamp(min=0)
+        last = unit * (self.old - 1)
+        places = torch.minimum(places, last) if isinstance(last, Tensor) else places.clamp(max=last)
+        low, rest = places // unit, places % unit
+        ends = (self._read(x, at) for at in (low, low + (rest > 0)))
+        below, above = (end if end.dtype in (torch.float32, torch.float64) else end.float() for end in ends)
+        return below.lerp(above, self._facing(rest.double() / unit, x).to(below.dtype))
 
+    def _read(self, x: Tensor, at: Tensor) -> Tensor:
+        if x.dtype in _UNSIGNED:  # torch indexes few unsigned dtypes: the bits are the same
+            return self._read(x.view(_UNSIGNED[x.dtype]), at).view(x.dtype)
+        if at.ndim == 1 and self.dim == -2:  # of columns, gather is four times as fast
+            return x.index_select(self.dim, at)
+        shape = list(x.shape)
+        shape[self.dim] = at.shape[-1]
+        return x.gather(self.dim, self._facing(at, x).expand(shape))
 
-def _taps(places: Tensor, new: int, old: int) -> Taps:
-    """The two pixels beside each place, and what the second weighs; one that weighs nothing is the first again."""
-    places = (places - new).clamp(0, 2 * new * (old - 1))
-    low, rest = places // (2 * new), places % (2 * new)
-    return low, low + (rest > 0), rest.double() / (2 * new)
-
-
-def _mixed(x: Tensor, dim: int, low: Tensor, high: Tensor, weight: Tensor) -> Tensor:
-    ends = (x.index_select(dim, at) for at in (low, high))
-    below, above = (end if end.dtype in (torch.float32, torch.float64) else end.float() for end in ends)
-    return below.lerp(above, (weight if dim == -1 else weight[:, None]).to(below.dtype))
+    def _facing(self, line: Tensor, x: Tensor) -> Tensor:
+        """A line's numbers as a tensor that broadcasts over x."""
+        rows, after = line.shape[:-1], -1 - self.dim
+        return line.reshape(*rows, *[1] * (x.ndim - len(rows) - 1 - after), line.shape[-1], *[1] * after)
 
 
 @value
@@ -159,7 +178,7 @@ class RandomResizeAndCrop(Geometric):
     h_flip_prob: float = 0.0
     v_flip_prob: float = 0.0
     room: int = 8
-    overhang: Any = 0
+    overhang: Any = (0, 0, 0, 0)
     op = resize_and_crop
 
     def __post_init__(self) -> None:
@@ -195,6 +214,20 @@ class RandomResizeAndCrop(Geometric):
 
     def place(self, params: Params, size: tuple[int, int]) -> dict[str, Any]:
         return {**params, "size": self.crop_size}
+
+    def moved(self, value: TypedTensor, placed: Placed, frame: str) -> Any:
+        """Rasters of a batch go along lines too, each row along its own."""
+        first = placed[frame]
+        if first is None or not has_rows(first) or not isinstance(value, (Image, Video, Mask, Flow)):
+            return super().moved(value, placed, frame)
+        raster = _along_lines(value, **first)
+        if not isinstance(value, Flow):
+            return value.like(raster)
+        here, there = (
+            self.op.where(value.canvas, **first),
+            self.op.where(value.target_size, **(placed[value.views[1]] or {})),
+        )
+        return value.like(push_flow(raster, here, there), target_size=there.size)
 
     def canvas(self, params: Params, sizes: np.ndarray) -> np.ndarray:
         return np.broadcast_to(np.array(self.crop_size, np.int64), sizes.shape)
