@@ -44,7 +44,7 @@ FAMILIES = {
         T.Compose([T.RandomRotation(20, interpolation="bilinear"), T.Resize(128), T.RandomHorizontalFlip(1)], fuse=True), T.Identity(),
     ],
     "flow": [
-        T.RAFTAugment((160, 224), -0.2, 0.6), T.RAFTAugment.preset("kitti", crop_size=(160, 224)), T.AsymmetricColorJitter(0.5, 0.5, 0.5, 0.2, p=1.0), T.RandomFlowEraser(1.0),
+        T.RAFTAugment((160, 224), -0.2, 0.6), T.RandomResizeAndCrop((160, 224)), T.RAFTAugment.preset("kitti", crop_size=(160, 224)), T.AsymmetricColorJitter(0.5, 0.5, 0.5, 0.2, p=1.0), T.RandomFlowErasing(1.0),
         T.RandomRelativeMotion(10, (0.05, 0.05), (0.9, 1.1)), T.MarkOcclusion(),
     ],
     "several": [T.SimpleCopyPaste(), T.Mosaic(200), T.MixUp(num_classes=4), T.CutMix(num_classes=4)],
@@ -61,10 +61,10 @@ Sample = dict[str, object]
 def sample(index: int = 3) -> Sample:
     """A pair of photographs with flow, occlusion, a box, its mask, and its corners as key points."""
     found = vdata.load("moving_photos")[index]
-    x1, y1, x2, y2 = found["boxes"][0].tolist()
-    corners = torch.tensor([[[x1, y1], [x2, y1], [x2, y2], [x1, y2], [(x1 + x2) / 2, (y1 + y2) / 2]]])
+    x1, y1, x2, y2 = found["boxes"].plain().unbind(-1)
+    corners = torch.stack([torch.stack(p, -1) for p in ((x1, y1), (x2, y1), (x2, y2), (x1, y2), ((x1 + x2) / 2, (y1 + y2) / 2))], 1)
     points = KeyPoints(corners, canvas_size=found["image1"].canvas, frame="image1")
-    return {**found, "keypoints": points, "labels": Label(torch.ones(1, dtype=torch.int64))}
+    return {**found, "keypoints": points, "labels": Label(torch.ones(len(corners), dtype=torch.int64))}
 
 
 def moved(transform: T.Transform, key: T.Key) -> Sample:

@@ -76,11 +76,17 @@ def needs_pair(names):
 
 
 # What must raise, and for which types it then does: (transform, leaf). Everything else must work.
+FLOWS, BOXES, POINTS = ("flow", "sparse"), ("boxes", "turned"), ("points", "keypoints")
 RAISES = {
-    **{("RandomRelativeMotion", n): "flow" for n in leaves() if n not in ("flow", "sparse")}, **{("RAFTAugment", n): "flow" for n in leaves() if n not in ("flow", "sparse")},
-    **{(name, n): "flow" for name in ("RandomFlowEraser", "MarkOcclusion", "AsymmetricColorJitter") for n in leaves() if n not in ("flow", "sparse")},
-    **{("RandomIoUCrop", n): "boxes" for n in leaves() if n not in ("boxes", "turned")},
+    (name, leaf): reason
+    for name, kinds, reason in [
+        ("RandomRelativeMotion", FLOWS, "flow"), ("RandomFlowErasing", FLOWS, "flow"), ("RAFTAugment", FLOWS, "flow"), ("MarkOcclusion", FLOWS, "flow|Flow"), ("RandomIoUCrop", BOXES, "boxes|Boxes"),
+        ("SanitizeBoundingBoxes", BOXES, "BoundingBoxes"), ("SanitizeKeyPoints", POINTS, "KeyPoints"),
+    ]
+    for leaf in leaves() if leaf not in kinds
 }  # fmt: skip
+# Colours that turn bright into dark: what moved is tested where these are (test_transforms_autoaugment.py).
+RECOLOUR = ("AutoAugment", "RandAugment", "TrivialAugmentWide", "RandomChoice")
 
 
 def brightness(image):
@@ -91,7 +97,7 @@ def brightness(image):
 def geometric(t):
     if isinstance(t, (T.Compose, T.RandomApply, T.RandomChoice, T.RandomOrder)):
         return any(geometric(c) for c in t.transforms)
-    return not isinstance(t, T.Photometric) and getattr(t, "moves", False) or type(t).__name__ in ("FiveCrop", "TenCrop")
+    return (not isinstance(t, T.Photometric) and getattr(t, "moves", False)) or type(t).__name__ in ("FiveCrop", "TenCrop")
 
 
 def check_together(t, before, after):
@@ -104,7 +110,7 @@ def check_together(t, before, after):
         if isinstance(t, T.Photometric) and not isinstance(leaf, (Video, Flow)):
             assert torch.equal(leaf.plain(), before[name].plain()), f"{t} changed {name}"
             continue
-        if not geometric(t):
+        if not geometric(t) or type(t).__name__ in RECOLOUR:
             continue
         bright = picture > 0.5
         if isinstance(leaf, Mask) and len(leaf):

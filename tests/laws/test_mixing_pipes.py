@@ -128,3 +128,16 @@ def test_where_there_is_no_partner_it_says_why():
         list(vdata.from_iterable([Numbers()[0], Numbers()[1]]).apply(Pair()))
     with pytest.raises(PlanError, match=r"before .repeat"):
         next(iter(pipe().repeat().apply(Pair())))
+
+
+def test_in_a_batch_that_chooses_between_them_partners_come_from_the_whole():
+    """torchvision's recipe, RandomChoice([CutMix, MixUp]) after the batch: also where one sample alone has chosen one."""
+    batch = pipe().batch(4)[0]
+    for seed in range(20):
+        out = T.RandomChoice([Pair(name="a"), Pair(name="a")])(batch, key=Key.of(seed, 0, np.arange(4)))
+        assert all(a != i for a, i in zip(out["a"].tolist(), out["id"].tolist(), strict=True))
+        images = {"image": Image(torch.rand(4, 3, 4, 4)), "label": torch.arange(4)}
+        mixed = T.RandomChoice([T.CutMix(num_classes=4), T.MixUp(num_classes=4)])(vdata.Batch(images, 4), key=Key.of(seed, 0, np.arange(4)))
+        assert mixed["label"].shape == (4, 4) and torch.allclose(mixed["label"].sum(1), torch.ones(4))
+        some = T.RandomApply([T.MixUp(labels_getter=None)], 0.5)(vdata.Batch({"image": images["image"]}, 4), key=Key.of(seed, 0, np.arange(4)))
+        assert some["image"].shape == (4, 3, 4, 4)

@@ -59,7 +59,9 @@ def _drawing(func: Any) -> Any:
         overload = getattr(func.overloadpacket, name)
         if _arguments(overload) == wanted and any(a.name == "generator" for a in overload._schema.arguments):
             return overload
-    raise NoKernelError(f"{func} draws and takes no generator in torch {torch.__version__}, so that no key can decide what it draws")
+    raise NoKernelError(
+        f"{func} draws and takes no generator in torch {torch.__version__}, so that no key can decide what it draws"
+    )
 
 
 def _arguments(func: Any) -> list[tuple[str, str]]:

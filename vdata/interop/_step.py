@@ -30,9 +30,10 @@ _CORNER = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75))
 class Foreign(Transform):
     """One transform of another library, drawn for by key and applied to one sample at a time.
 
-    The key becomes the seed of what the library draws from. Whatever the library leaves behind is checked: all leaves of
-    a frame must lie on one canvas afterwards. Labels and what has no tensor type pass; numpy pictures [H, W, C] with 1, 3
-    or 4 channels are taken as Images, as PIL images are.
+    The key becomes the seed of what the library draws from. What the library knows nothing of is kept: key points that are
+    not labelled stay where they are, left and right change places (`swap`) where it mirrors. All leaves of a frame must
+    lie on one canvas afterwards. Labels and what has no tensor type pass; numpy pictures [H, W, C] with 1, 3 or 4
+    channels are taken as Images, as PIL images are.
     """
 
     library: ClassVar[str]
@@ -94,7 +95,8 @@ class Foreign(Transform):
             mirrored = bool(across[0] * down[1] < across[1] * down[0])
         if points.numel() != old.numel():
             if old.ndim > 2 or old.visibility is not None:
-                raise self.refuse(name, old, f"it keeps {len(points)} of {old.numel() // 2} points, and does not say which")
+                why = f"it keeps {len(points)} of {old.numel() // 2} points, and does not say which"
+                raise self.refuse(name, old, why)
             return old.like(points, canvas_size=new.canvas_size)
         points, seen = points.reshape(old.shape), old.visibility
         if seen is not None:
@@ -106,11 +108,14 @@ class Foreign(Transform):
     def _dropped(self, sample: Leaves, out: Leaves, left: Mapping[str, Tensor]) -> Leaves:
         """What describes boxes that are gone, gone too; PlanError where the library dropped boxes alone and does not say which."""
         for anchor, boxes in sample.items():
-            if not isinstance(boxes, BoundingBoxes) or len(out[anchor]) == len(boxes):
+            if not isinstance(boxes, BoundingBoxes):
+                continue
+            rows = left.get(anchor)
+            if len(out[anchor]) == len(boxes) and (rows is None or torch.equal(rows, torch.arange(len(boxes)))):
                 continue
             names = bound(sample, anchor, self.instances)
-            if anchor in left:
-                out = kept(out, dict.fromkeys(n for n in names if n != anchor), left[anchor])
+            if rows is not None:
+                out = kept(out, dict.fromkeys(n for n in names if n != anchor), rows)
             Instances(*names).of(out)
         return out
 
@@ -156,10 +161,9 @@ def _handed(leaf: TypedTensor) -> TypedTensor:
 
 
 def _picture(array: np.ndarray) -> Any:
-    """A numpy picture as an Image over its memory, where its shape leaves no doubt: [H, W, 1, 3 or 4], uint8 or floating."""
+    """A numpy picture as an Image, where its shape leaves no doubt: [H, W, 1, 3 or 4]; over its memory, where torch can lie there."""
     channels = (1, 3, 4)
     clear = array.ndim == 3 and array.shape[-1] in channels and array.shape[0] not in channels
     if not clear or array.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
         return array
-    return Image(torch.from_numpy(array).permute(2, 0, 1))
-
+    return Image(torch.from_numpy(np.require(array, requirements=["C", "W"])).permute(2, 0, 1))

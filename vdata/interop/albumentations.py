@@ -38,7 +38,7 @@ from vdata.transforms.boxes import convert_bounding_box_format
 EXACT = (
     A.Affine, A.AtLeastOneBBoxRandomCrop, A.BBoxSafeRandomCrop, A.CenterCrop, A.CoarseDropout, A.ConstrainedCoarseDropout, A.Crop,
     A.CropNonEmptyMaskIfExists, A.D4, A.Erasing, A.GridDropout, A.HorizontalFlip, A.NoOp, A.Pad, A.PadIfNeeded, A.Perspective,
-    A.PixelDropout, A.RandomCrop, A.RandomCropFromBorders, A.RandomCropNearBBox, A.RandomRotate90, A.Rotate, A.SafeRotate,
+    A.PixelDropout, A.RandomCrop, A.RandomCropFromBorders, A.RandomRotate90, A.Rotate, A.SafeRotate,
     A.ShiftScaleRotate, A.SquareSymmetry, A.TimeReverse, A.Transpose, A.VerticalFlip, A.XYMasking,
 )  # fmt: skip
 
@@ -54,12 +54,14 @@ class Step(Foreign):
     instances    the names of all leaves that have a row an object (`T.Instances`); None for the usual ones. albumentations drops
                  boxes that leave the canvas, and what describes the same objects is dropped with them
 
-    It is seeded by `set_random_state`, with a seed that is a function of the key; no global generator takes part, and each thread
-    works on a copy of the transform. So all parts of a composition draw from one generator, one after the other:
-    `set_random_seed` would give each its own of the same seed, and two flips of p=0.5 would come together or not at all. Boxes are handed over as pascal_voc, filtered as the `bbox_params` of a Compose say (their
-    format and label_fields are not used), and come back as float32 in their own format. Key points go to pixel
-    centres (x - 1/2) and back, and none is removed. Several frames must be of one size. New pixels of a mask are
-    `fill_mask`, not its ignore_index.
+    It is seeded by `set_random_state`, with a seed that is a function of the key; no global generator takes part, and each
+    thread works on a copy of the transform. So all parts of a composition draw from one generator, one after the other:
+    `set_random_seed` would give each its own of the same seed, and two flips of p=0.5 would come together or not at all.
+
+    Boxes are handed over as pascal_voc, filtered as the `bbox_params` of a Compose say (their format and label_fields are not
+    used), and come back as float32 in their own format. Key points go to pixel centres (x - 1/2) and back; none is removed,
+    and those that albumentations loses are NaN. Several frames must be of one size. New pixels of a mask are `fill_mask`,
+    not its ignore_index.
 
     NoKernelError: flow, rotated boxes, boxes that leave the canvas (unless clip=True in bbox_params), pictures other than
     uint8 and float32, leaves on a device, targets that a transform does not have.
@@ -89,7 +91,8 @@ class Step(Foreign):
         if isinstance(leaf, Label):
             return
         if leaf.device.type != "cpu":
-            raise self.refuse(name, leaf, f"it lies on {leaf.device}, and albumentations works in a CPU's memory: put it before the move")
+            why = f"it lies on {leaf.device}, and albumentations works in a CPU's memory: put it before the move"
+            raise self.refuse(name, leaf, why)
         if isinstance(leaf, (Image, Video)):
             if leaf.ndim != leaf._core or leaf.dtype not in (torch.uint8, torch.float32):
                 why = f"albumentations takes [C, H, W] of uint8 or float32, not {leaf.dtype} {list(leaf.shape)}: put T.ToDtype before it"
@@ -102,7 +105,8 @@ class Step(Foreign):
             raise self.refuse(name, leaf, "albumentations has no type for it; vdata.transforms moves it")
         lacking = [t for t in moving if not _has_target(t, leaf)]
         if lacking:
-            raise self.refuse(name, leaf, f"{type(lacking[0]).__name__} has no target for it; leave the field out with .select(...)")
+            why = f"{type(lacking[0]).__name__} has no target for it; leave the field out with .select(...)"
+            raise self.refuse(name, leaf, why)
         if isinstance(leaf, BoundingBoxes):
             self._admit_boxes(name, leaf)
         loose = [type(t).__name__ for t in moving if type(t) not in EXACT]
@@ -115,7 +119,8 @@ class Step(Foreign):
 
     def _admit_boxes(self, name: str, leaf: BoundingBoxes) -> None:
         if leaf.format not in UPRIGHT or leaf.ndim != 2:
-            raise self.refuse(name, leaf, f"albumentations moves upright boxes [N, 4], not {leaf.format} {list(leaf.shape)}; vdata.transforms does")
+            why = f"albumentations moves upright boxes [N, 4], not {leaf.format} {list(leaf.shape)}; vdata.transforms moves all"
+            raise self.refuse(name, leaf, why)
         height, width = leaf.canvas_size
         unit = _pascal(leaf) / torch.tensor([width, height, width, height])
         slack = 1e-5  # what albumentations itself forgives
@@ -129,13 +134,15 @@ class Step(Foreign):
             raise self.refuse(name, leaf, why)
 
     def run(self, seed: int, leaves: Leaves) -> tuple[Leaves, dict[str, Tensor]]:
-        handed = {n: v for n, v in leaves.items() if isinstance(v, (Image, Video)) or (self._moves and not isinstance(v, Label))}
+        moves = any(isinstance(t, A.DualTransform) for t in _parts(self.transform))
+        handed = {n: v for n, v in leaves.items() if isinstance(v, (Image, Video)) or moves}
+        handed = {n: v for n, v in handed.items() if not isinstance(v, Label)}
         if not handed:
             return {}, {}
         canvas = tuple(same_size(self, Info.of([leaves]))[0].tolist())
         keys = _keys(handed)
         arrays: dict[str, Any] = {keys[n]: self._array(n, v) for n, v in handed.items()}
-        if "image" not in arrays and "images" not in arrays:  # nothing else tells albumentations how large the canvas is
+        if not arrays.keys() & {"image", "images"}:  # nothing else tells albumentations how large the canvas is
             arrays["image"] = np.zeros((*canvas, 1), np.uint8)
         compose = self._compose(tuple(arrays))
         compose[0].set_random_state(np.random.default_rng(seed), random.Random(seed))
@@ -143,10 +150,6 @@ class Step(Foreign):
         size = _size(out["image"] if "image" in out else out["images"][0])
         back = {n: _leaf(v, out[keys[n]], size) for n, v in handed.items()}
         return back, {n: _rows(out[keys[n]]) for n, v in handed.items() if isinstance(v, BoundingBoxes)}
-
-    @property
-    def _moves(self) -> bool:
-        return any(isinstance(t, A.DualTransform) for t in _parts(self.transform))
 
     def _compose(self, keys: tuple[str, ...]) -> A.Compose:
         """This thread's composition for leaves handed over under these keys."""

@@ -1,6 +1,6 @@
 """A transform of kornia.augmentation as a step of a pipe.
 
-    pipe.apply(T.ToDtype(torch.float32, scale=True), Step(K.RandomAffine(30.0)), T.RandomHorizontalFlip())
+pipe.apply(T.ToDtype(torch.float32, scale=True), Step(K.RandomAffine(30.0)), T.RandomHorizontalFlip())
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Step(Foreign):
     centres (x - 1/2) and back. Boxes do not go through kornia's own, which end at the centre of the last pixel: their four
     corners are moved as points, and the hull is taken, as vdata's own transforms do. They are not cut to the canvas.
 
-    NoKernelError: flow; boxes and key points under what bends (RandomElasticTransform, RandomThinPlateSpline, RandomFisheye:
+    NoKernelError: flow, unless only colours change; boxes and key points under what bends (RandomElasticTransform, RandomThinPlateSpline, RandomFisheye:
     kornia would leave them where they are), masks under the last two, and all but pictures under what is no augmentation.
 
     >>> Step(K.RandomHorizontalFlip(p=1.0))({"image": Image(torch.arange(3.0).reshape(1, 1, 3))})["image"].tolist()
@@ -55,15 +55,22 @@ class Step(Foreign):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.transform, K.AugmentationBase2D | ImageSequentialBase):
-            raise ValueError(f"Step takes a two-dimensional augmentation of kornia or a sequence of them, got {self.transform!r}")
-        odd = [m for m in _parts(self.transform) if isinstance(m, K.MixAugmentationBaseV2 | K.AugmentationBase3D | K.VideoSequential)]
+            raise ValueError(
+                f"Step takes a two-dimensional augmentation of kornia or a sequence of them, got {self.transform!r}"
+            )
+        others = K.MixAugmentationBaseV2 | K.AugmentationBase3D | K.VideoSequential
+        odd = [type(m).__name__ for m in _parts(self.transform) if isinstance(m, others)]
         if odd:
-            raise ValueError(f"{type(odd[0]).__name__} mixes samples or moves volumes or clips: a step moves the pictures of one sample")
+            raise ValueError(
+                f"{odd[0]} mixes samples or moves volumes or clips: a step moves the pictures of one sample"
+            )
 
     def admit(self, name: str, leaf: TypedTensor) -> None:
         if isinstance(leaf, Label):
             return
         if isinstance(leaf, Flow):
+            if all(isinstance(m, K.IntensityAugmentationBase2D) for m in _parts(self.transform)):
+                return  # colours move nothing
             raise self.refuse(name, leaf, "kornia has no type for it; vdata.transforms moves it")
         if isinstance(leaf, (Image, Video)):
             if leaf.ndim != leaf._core or leaf.dtype not in (torch.float32, torch.float64):
@@ -78,13 +85,13 @@ class Step(Foreign):
             raise self.refuse(name, leaf, why)
 
     def run(self, seed: int, leaves: Leaves) -> tuple[Leaves, dict[str, Tensor]]:
-        handed = {n: v for n, v in leaves.items() if not isinstance(v, Label)}
+        handed = {n: v for n, v in leaves.items() if not isinstance(v, (Label, Flow))}
         pictures = [v for v in handed.values() if isinstance(v, (Image, Video))]
         if not handed:
             return {}, {}
         same_size(self, Info.of([leaves]))
         if not pictures:
-            raise self.refuse(next(iter(handed)), next(iter(handed.values())), "kornia draws by a picture, and the sample has none")
+            raise self.refuse(*next(iter(handed.items())), "kornia draws by a picture, and the sample has none")
         parts = {n: _parts_of(v, pictures[0]) for n, v in handed.items()}
         keys = [_key(handed[n]) for n, own in parts.items() for _ in own]
         with Seeded(seed):

@@ -46,7 +46,11 @@ def _to_tv(value: Any) -> Any:
         case Mask():
             return tv_tensors.Mask(value.plain())
         case BoundingBoxes():
-            box: dict[str, Any] = {"format": value.format, "canvas_size": value.canvas_size, "clamping_mode": value.clamping_mode}
+            box: dict[str, Any] = {
+                "format": value.format,
+                "canvas_size": value.canvas_size,
+                "clamping_mode": value.clamping_mode,
+            }
             return tv_tensors.BoundingBoxes(value.plain(), **box)
         case KeyPoints():
             return tv_tensors.KeyPoints(value.plain(), canvas_size=value.canvas_size)  # pyright: ignore[reportCallIssue]
@@ -155,7 +159,8 @@ class Step(Foreign):
 
     def admit(self, name: str, leaf: TypedTensor) -> None:
         if isinstance(leaf, Flow):
-            raise self.refuse(name, leaf, "torchvision has no type for it; vdata.transforms moves it under the same names")
+            why = "torchvision has no type for it; vdata.transforms moves it under the same names"
+            raise self.refuse(name, leaf, why)
         if isinstance(leaf, KeyPoints) and not self.approximate:
             why = (
                 "torchvision flips key points to W - 1 - x and turns them as if they were edges; say approximate=True if half a pixel to a "

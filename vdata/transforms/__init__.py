@@ -65,7 +65,9 @@ from vdata.transforms.clamp import ClampBoundingBoxes, ClampKeyPoints, SetClampi
 from vdata.transforms.color import ColorJitter
 from vdata.transforms.container import Compose, Identity, Lambda
 from vdata.transforms.convert import ConvertImageDtype, PILToTensor, ToPILImage, ToTensor
+from vdata.transforms.copy_paste import SimpleCopyPaste
 from vdata.transforms.crop import CenterCrop, RandomCrop
+from vdata.transforms.cutmix import CutMix
 from vdata.transforms.dihedral import RandomDihedral, RandomRotate90, RandomTranspose
 from vdata.transforms.distort import RandomPhotometricDistort
 from vdata.transforms.dropout import CoarseDropout
@@ -85,6 +87,8 @@ from vdata.transforms.jpeg import JPEG
 from vdata.transforms.letterbox import Letterbox
 from vdata.transforms.levels import RandomInvert, RandomPosterize, RandomSolarize
 from vdata.transforms.longest import ResizeLongest
+from vdata.transforms.mixup import MixUp
+from vdata.transforms.mosaic import Mosaic
 from vdata.transforms.motion_blur import MotionBlur
 from vdata.transforms.noise import GaussianNoise
 from vdata.transforms.occlusion import MarkOcclusion
@@ -160,6 +164,11 @@ __all__ = [
     "RandomResizeAndCrop",
     "RandomStereoFlip",
     "RandomSwapFrames",
+    # several samples as one
+    "CutMix",
+    "MixUp",
+    "Mosaic",
+    "SimpleCopyPaste",
     # colour
     "CoarseDropout",
     "GaussianBlur",

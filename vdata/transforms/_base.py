@@ -22,6 +22,7 @@ from vdata.errors import NoKernelError, PlanError
 from vdata.key import Key
 from vdata.tensors import Image, TypedTensor, Video
 from vdata.transforms._info import Info, flatten, unflatten
+from vdata.transforms._instances import DEFAULT as OBJECTS
 from vdata.transforms._params import Params, row, rows_of
 from vdata.transforms._rows import each, flat, grouped, put_back, rejoin, stacked, take
 
@@ -207,6 +208,7 @@ def check_leaves(transform: Transform, leaves: Mapping[str, Any]) -> None:
         last = name.rsplit(".", 1)[-1]
         if (
             last in ("label", "labels")
+            or (last in OBJECTS and getattr(value, "ndim", 2) < 2)
             or last in transform.passthrough
             or (last.startswith("__") and last.endswith("__"))
         ):
@@ -238,7 +240,8 @@ def same_size(transform: Transform, info: Info) -> np.ndarray:
     frames = list(info.sizes.items())
     if not frames:
         raise PlanError(
-            f"{type(transform).__name__} needs a spatial leaf: the sample has no image, mask, box, point or flow"
+            f"{type(transform).__name__} draws by the canvas, and none is known: the sample has no image, mask, box, point or flow, or a "
+            "step before whose size is not known (a foreign one: say size=...) stands in the same list: apply what follows on its own"
         )
     first, sizes = frames[0]
     for other, theirs in frames[1:]:

@@ -70,11 +70,12 @@ class Blending(Mixing):
         own, other = aligned(self, [sample, *others])
         return self._labelled(params, self.blended(params, own, other), own, other, label, lead=0)
 
-    def mix_rows(self, params: Params, batch: Batch, others: np.ndarray) -> Batch:
-        if not stacked(batch):
-            return super().mix_rows(params, batch, others)
+    def mix_rows(self, params: Params, batch: Batch, others: np.ndarray, pool: Batch | None = None) -> Batch:
+        pool = batch if pool is None else pool
+        if not stacked(batch) or not stacked(pool):
+            return super().mix_rows(params, batch, others, pool)
         first = {n: v[0] for n, v in batch.items()}
-        own, other, label = dict(batch), take(batch, others[:, 0]), self._label(first, first)
+        own, other, label = dict(batch), take(pool, others[:, 0]), self._label(first, first)
         return batch.replace(self._labelled(params, self.blended(params, own, other), own, other, label, lead=1))
 
     def _label(self, sample: Any, leaves: Leaves) -> str | None:

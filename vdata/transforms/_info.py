@@ -219,14 +219,16 @@ def flatten(sample: Any) -> tuple[dict[str, Any], Any]:
     return leaves, walk(sample, "")
 
 
-def unflatten(leaves: Mapping[str, Any], shape: Any) -> Any:
-    """The inverse of `flatten`; a flat dict may have gained or lost leaves meanwhile."""
+def unflatten(leaves: Mapping[str, Any], shape: Any, path: str = "") -> Any:
+    """The inverse of `flatten`; dicts may have gained or lost leaves meanwhile."""
     kind, parts = shape
-    if kind is dict and all(part == (None, name) for name, part in parts.items()):
+    if kind is dict and not path and all(part == (None, name) for name, part in parts.items()):
         return dict(leaves)
     if kind is None:
         return leaves[parts]
     if kind is dict:
-        return {k: unflatten(leaves, v) for k, v in parts.items()}
-    values = [unflatten(leaves, v) for v in parts]
+        own = {k: unflatten(leaves, v, f"{path}{k}.") for k, v in parts.items() if v[0] is not None or v[1] in leaves}
+        gained = {n[len(path) :]: v for n, v in leaves.items() if n.startswith(path) and "." not in n[len(path) :]}
+        return {**own, **{n: v for n, v in gained.items() if n not in parts}}
+    values = [unflatten(leaves, v, f"{path}{i}.") for i, v in enumerate(parts)]
     return kind(values) if kind in (list, tuple) else kind(*values)  # a named tuple takes its fields one by one

@@ -177,7 +177,8 @@ class Bent(Move):
         return points + self.shift(points.double()).to(points.dtype)
 
     def shift(self, points: Tensor) -> Tensor:
-        """d at points, float64."""
+        """d at points, float64; at points that are not numbers some number."""
+        points = torch.nan_to_num(points)
         field = self.field.double().to(points.device)
         height, width = field.shape[-2:]
         x, y = (points[..., 0] - 0.5).clamp(0, width - 1), (points[..., 1] - 0.5).clamp(0, height - 1)

@@ -33,12 +33,13 @@ class Mixing(Transform):
         """One sample made of `sample` and `others`, under one row of params."""
         raise NoKernelError(f"{type(self).__name__} has no mix")  # abstract: every public class defines it
 
-    def mix_rows(self, params: Params, batch: Batch, others: np.ndarray) -> Batch:
-        """Every sample b of a batch mixed with the samples others[b] of it (int64 [B, partners]); the general way."""
+    def mix_rows(self, params: Params, batch: Batch, others: np.ndarray, pool: Batch | None = None) -> Batch:
+        """Every sample b of a batch mixed with the samples others[b] (int64 [B, partners]) of `pool`, or of itself."""
         opened = [flatten(s) for s in batch.samples()]
+        partners = opened if pool is None or pool is batch else [flatten(s) for s in pool.samples()]
         outs = []
         for b, (leaves, shape) in enumerate(opened):
-            mixed = self.mix(row(params, b), leaves, [opened[int(o)][0] for o in others[b]]) if row(self.choice(params), b) else leaves
+            mixed = self.mix(row(params, b), leaves, [partners[int(o)][0] for o in others[b]]) if row(self.choice(params), b) else leaves
             outs.append(unflatten(mixed, shape))
         return collate(outs, at=batch.at)
 
@@ -63,16 +64,20 @@ class Mixing(Transform):
 
     def apply_rows(self, params: Params, batch: Batch) -> Batch:
         """A batch: each sample mixed with others of the batch that its key chooses."""
-        if batch.size < 2:
-            raise PlanError(f"{self} needs partners, and a batch of one sample has none: make batches larger, or apply it before .batch")
-        return self.mix_rows(params, batch, self.within(Key(params["partners"]), batch))
+        return self.apply_among(params, batch, np.arange(batch.size), batch)
 
-    def within(self, key: Key, batch: Batch) -> np.ndarray:
-        """The partners of each sample among the others of a batch, int64 [B, partners]; by positions, not places in it."""
-        order = np.array(sorted(range(batch.size), key=lambda b: batch.at[b]))
-        rank = np.argsort(order)
-        steps = key.integers(1, batch.size, self.partners)
-        return order[(rank[:, None] + steps) % batch.size]
+    def apply_among(self, params: Params, batch: Batch, rows: np.ndarray, whole: Batch) -> Batch:
+        """Samples that are `rows` of a whole batch, mixed with others of the whole."""
+        if whole.size < 2:
+            raise PlanError(f"{self} needs partners, and a batch of one sample has none: make batches larger, or apply it before .batch")
+        return self.mix_rows(params, batch, self.within(Key(params["partners"]), rows, whole), whole)
+
+    def within(self, key: Key, rows: np.ndarray, whole: Batch) -> np.ndarray:
+        """The partners of rows of a batch among all others of it, int64 [R, partners]; by positions, not places in it."""
+        order = np.array(sorted(range(whole.size), key=lambda b: whole.at[b]))
+        rank = np.argsort(order)[rows]
+        steps = key.integers(1, whole.size, self.partners)
+        return order[(rank[:, None] + steps) % whole.size]
 
 
 def partner_positions(bits: int, position: int, count: int, partners: int) -> list[int]:

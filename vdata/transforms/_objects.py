@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from vdata.errors import PlanError
-from vdata.tensors import BoundingBoxes, KeyPoints, Mask
+from vdata.tensors import BoundingBoxes, Flow, Image, KeyPoints, Mask, Video
 from vdata.transforms._base import Leaves
 from vdata.transforms._instances import Instances, instances
 from vdata.transforms._partners import called
@@ -53,6 +53,11 @@ def groups(samples: Sequence[Leaves], names: Instances) -> list[Group]:
 def lists_objects(leaf: Any) -> bool:
     """Whether a leaf has one row an object, or a loose point."""
     return isinstance(leaf, (BoundingBoxes, KeyPoints)) or (isinstance(leaf, Mask) and leaf.kind == "instance")
+
+
+def is_raster(leaf: Any) -> bool:
+    """Whether a leaf has a value for each pixel of a canvas, and is no list of objects."""
+    return isinstance(leaf, (Image, Video, Flow)) or (isinstance(leaf, Mask) and leaf.kind == "semantic")
 
 
 def is_loose(leaf: Any) -> bool:

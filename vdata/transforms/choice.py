@@ -13,6 +13,7 @@ from vdata.key import Key
 from vdata.transforms._base import Leaves, Params, Transform, value
 from vdata.transforms._check import probability, put
 from vdata.transforms._info import Info
+from vdata.transforms._mixing import Mixing
 from vdata.transforms._params import rows_of, scatter, sparse
 from vdata.transforms._rows import each, part_of, rejoin
 from vdata.transforms.container import Compose, Container
@@ -60,8 +61,25 @@ class RandomApply(Container):
             return sample
         return Compose(self.transforms).inverse({"children": params["children"]["drawn"]}, sample, info)
 
+    def apply_rows(self, params: Params, batch: Batch) -> Any:
+        rows = np.flatnonzero(params["apply"])
+        if "partners" not in self.needs or not len(rows):
+            return super().apply_rows(params, batch)
+        part = part_of(batch, rows)
+        for child, own in zip(self.transforms, rows_of(params["children"], rows), strict=True):
+            part = _moved(child, own, part, rows, batch)
+        rest = np.setdiff1d(np.arange(batch.size), rows)
+        return rejoin([part, part_of(batch, rest)], [rows, rest], batch) if len(rest) else part
+
     def apply_chosen(self, params: Params, batch: Batch) -> Any:
         return self.rows_through(zip(self.transforms, rows_of(params["children"], np.arange(batch.size)), strict=True), batch)
+
+
+def _moved(child: Transform, params: Params, part: Batch, rows: np.ndarray, whole: Batch) -> Any:
+    """Some rows of a batch under a child; one that mixes samples finds partners in the whole batch."""
+    if isinstance(child, Mixing):
+        return child.apply_among(params, part, rows, whole)
+    return child.apply_rows(params, part)
 
 
 @value
@@ -117,7 +135,7 @@ class RandomChoice(Container):
         parts = []
         for child, own, rows in zip(self.transforms, params["children"], groups, strict=True):
             if len(rows):
-                parts.append(child.apply_rows(rows_of(own, rows), part_of(batch, rows)))
+                parts.append(_moved(child, rows_of(own, rows), part_of(batch, rows), rows, batch))
         return each(parts, lambda outs: rejoin(outs, [rows for rows in groups if len(rows)], batch))
 
 
@@ -180,7 +198,7 @@ class RandomOrder(Container):
             parts = []
             for child, own, rows in zip(self.transforms, params["children"], groups, strict=True):
                 if len(rows):
-                    parts.append(child.apply_rows(rows_of(own, rows), part_of(batch, rows)))
+                    parts.append(_moved(child, rows_of(own, rows), part_of(batch, rows), rows, batch))
             if any(isinstance(part, tuple) for part in parts):
                 raise PlanError(f"{self} over a batch: a transform that makes several samples of one cannot stand in a random order")
             batch = rejoin(parts, [rows for rows in groups if len(rows)], batch)

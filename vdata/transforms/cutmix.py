@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vdata.errors import PlanError
 from vdata.key import Key
-from vdata.tensors import Flow, Image, Mask, TypedTensor, Video
+from vdata.tensors import Flow, TypedTensor
 from vdata.transforms._base import Leaves, same_size, value
 from vdata.transforms._blending import Blending
 from vdata.transforms._check import probability, put
@@ -20,7 +20,7 @@ from vdata.transforms._cover import Window, covered, inside
 from vdata.transforms._info import Info
 from vdata.transforms._lift import is_rows
 from vdata.transforms._misled import with_occlusion
-from vdata.transforms._objects import Group, groups, joined, whole_numbers_off
+from vdata.transforms._objects import Group, groups, is_raster, joined, whole_numbers_off
 from vdata.transforms._params import Params
 from vdata.transforms._partners import one_canvas
 
@@ -83,7 +83,7 @@ class CutMix(Blending):
                 f"{self} needs samples of one size, got {size} and {one_canvas(self, other)} (height, width): Resize or RandomResizedCrop first"
             )
         box = params["box"]
-        mixed = {n: _pasted(v, other[n], box) if _is_raster(v) else v for n, v in sample.items()}
+        mixed = {n: _pasted(v, other[n], box) if is_raster(v) else v for n, v in sample.items()}
         for group in groups([sample, other], self.objects):
             mixed.update(self._objects(sample, other, group, box, size))
         return with_occlusion(mixed, self.occlusion, lambda flow, ends: _astray(flow, ends, box))
@@ -102,10 +102,6 @@ class CutMix(Blending):
             for leaves, adopted in ((sample, False), (other, True))
         ]
         return joined(parts, group)
-
-
-def _is_raster(leaf: Any) -> bool:
-    return isinstance(leaf, (Image, Video, Flow)) or (isinstance(leaf, Mask) and leaf.kind == "semantic")
 
 
 def _pasted(x: TypedTensor, other: TypedTensor, box: Any) -> TypedTensor:

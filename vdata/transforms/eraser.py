@@ -63,6 +63,10 @@ class RandomFlowErasing(Transform):
             put(self, **{name: (int(least), int(greatest))})
 
     def draw(self, key: Key, info: Info) -> Params:
+        if self.p > 0 and self.frame is None and info.second is None:
+            raise PlanError(
+                f"{self} erases from the frame to which a flow leads, and the sample has no flow: say which with frame=..."
+            )
         most = self.count[1]
         return {
             "apply": key.fold("apply").bernoulli(self.p),

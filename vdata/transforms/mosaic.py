@@ -20,7 +20,7 @@ from vdata.transforms._info import Info
 from vdata.transforms._instances import instances, kept
 from vdata.transforms._misled import with_occlusion
 from vdata.transforms._mixing import Mixing
-from vdata.transforms._objects import Group, first_of, groups, joined, object_names, whole_numbers_off
+from vdata.transforms._objects import Group, first_of, groups, is_raster, object_names, whole_numbers_off
 from vdata.transforms._params import Params, row
 from vdata.transforms._partners import aligned, one_canvas
 from vdata.transforms._pixels import Fill, blank
@@ -156,13 +156,12 @@ class Mosaic(Mixing):
         named = groups(parts, object_names(self.instances))
         resized = [{n: self._resized(v, t.size) for n, v in p.items()} for p, t in zip(parts, placed, strict=True)]
         out = {
-            n: self._assembled([r[n] for r in resized], placed, canvas) if _is_raster(v) else v
+            n: self._assembled([r[n] for r in resized], placed, canvas) if is_raster(v) else v
             for n, v in sample.items()
         }
         for group in named:
-            out.update(
-                joined([self._objects(r, group, t, canvas) for r, t in zip(resized, placed, strict=True)], group)
-            )
+            stay = [self._staying(r, group, t) for r, t in zip(resized, placed, strict=True)]
+            out.update({n: _joined([s[n] for s in stay], placed, canvas) for n in group})
         return with_occlusion(out, self.occlusion, lambda flow, ends: _astray(ends, placed))
 
     def _resized(self, leaf: Any, size: Size) -> Any:
@@ -187,8 +186,8 @@ class Mosaic(Mixing):
         grey = 114 / 255 * greatest(raster.dtype)
         return grey if raster.is_floating_point() else round(grey)
 
-    def _objects(self, leaves: Leaves, group: Group, tile: Tile, canvas: Size) -> Leaves:
-        """The objects of one tile on the canvas, without those that vanish."""
+    def _staying(self, leaves: Leaves, group: Group, tile: Tile) -> Leaves:
+        """The objects of one tile, without those that vanish."""
         top, left, height, width = tile.window
         window = Window((left, top, left + width, top + height), tile.size, leaves[group[0]].device, outside=True)
         part, whole = left_of(leaves, group, window)
@@ -197,18 +196,25 @@ class Mosaic(Mixing):
         if boxes is not None:
             x1, y1, x2, y2 = window.rest(hull(boxes))[0].unbind(1)
             keep = keep & (x2 - x1 >= self.min_size) & (y2 - y1 >= self.min_size)
-        return {
-            n: _placed(v, tile, canvas)
-            for n, v in kept({n: leaves[n] for n in group}, dict.fromkeys(group), keep).items()
-        }
+        rows = {n: leaves[n] for n in group}
+        return kept(rows, rows, keep)
 
 
-def _is_raster(leaf: Any) -> bool:
-    return isinstance(leaf, (Image, Video, Flow)) or (isinstance(leaf, Mask) and leaf.kind == "semantic")
+def _joined(leaves: Sequence[Any], placed: Sequence[Tile], canvas: Size) -> Any:
+    """The objects of all tiles, end to end, on the whole canvas."""
+    first = leaves[0]
+    if not isinstance(first, Mask):
+        return torch.cat([_placed(leaf, tile, canvas) for leaf, tile in zip(leaves, placed, strict=True)])
+    whole, behind = first.plain().new_zeros(sum(map(len, leaves)), *canvas), 0
+    for leaf, tile in zip(leaves, placed, strict=True):
+        left, top, right, bottom = tile.place
+        whole[behind : behind + len(leaf), top:bottom, left:right] = crop(leaf, *tile.window).plain()
+        behind += len(leaf)
+    return first.like(whole)
 
 
 def _placed(leaf: Any, tile: Tile, canvas: Size) -> Any:
-    """A tile's boxes, points or instance masks on the whole canvas."""
+    """A tile's boxes or points on the whole canvas."""
     if not isinstance(leaf, TypedTensor) or isinstance(leaf, Label):
         return leaf
     left, top, right, bottom = tile.place
