@@ -70,10 +70,11 @@ class Mixing(Transform):
         """Samples that are `rows` of a whole batch, mixed with others of the whole."""
         if whole.size < 2:
             raise PlanError(f"{self} needs partners, and a batch of one sample has none: make batches larger, or apply it before .batch")
-        return self.mix_rows(params, batch, self.within(Key(params["partners"]), rows, whole), whole)
+        return self.mix_rows(params, batch, self.within(Key(params["partners"]), whole, rows), whole)
 
-    def within(self, key: Key, rows: np.ndarray, whole: Batch) -> np.ndarray:
-        """The partners of rows of a batch among all others of it, int64 [R, partners]; by positions, not places in it."""
+    def within(self, key: Key, whole: Batch, rows: np.ndarray | None = None) -> np.ndarray:
+        """The partners of rows of a batch (of all) among all others of it, int64 [R, partners]; by positions, not places in it."""
+        rows = np.arange(whole.size) if rows is None else rows
         order = np.array(sorted(range(whole.size), key=lambda b: whole.at[b]))
         rank = np.argsort(order)[rows]
         steps = key.integers(1, whole.size, self.partners)

@@ -63,10 +63,6 @@ class RandomFlowErasing(Transform):
             put(self, **{name: (int(least), int(greatest))})
 
     def draw(self, key: Key, info: Info) -> Params:
-        if self.p > 0 and self.frame is None and info.second is None:
-            raise PlanError(
-                f"{self} erases from the frame to which a flow leads, and the sample has no flow: say which with frame=..."
-            )
         most = self.count[1]
         return {
             "apply": key.fold("apply").bernoulli(self.p),
@@ -79,7 +75,10 @@ class RandomFlowErasing(Transform):
         return params["apply"]
 
     def apply(self, params: Params, sample: Leaves) -> Leaves:
-        return {**sample, **self._erased(params, self._read(sample), sample)} if self.chosen(params) else sample
+        if self.p == 0:
+            return sample
+        read = self._read(sample)  # what it cannot do it says of every sample, not of those that are chosen
+        return {**sample, **self._erased(params, read, sample)} if self.chosen(params) else sample
 
     def apply_rows(self, params: Params, batch: Batch) -> Any:
         """Samples of equal shapes at once."""
