@@ -14,8 +14,8 @@ from torch import Tensor
 
 
 def is_rows(value: Any) -> bool:
-    """Whether an argument has one entry a row."""
-    return (isinstance(value, np.ndarray) and value.ndim > 0) or (type(value) is Tensor and value.ndim > 0)
+    """Whether an argument has one entry a row: an array, or a tensor of at most three dimensions (a displacement has four)."""
+    return (isinstance(value, np.ndarray) and value.ndim > 0) or (type(value) is Tensor and 0 < value.ndim < 4)
 
 
 def has_rows(arguments: Mapping[str, Any]) -> bool:

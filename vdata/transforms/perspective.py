@@ -46,8 +46,10 @@ def _(size: tuple[int, int], startpoints: Any, endpoints: Any, coefficients: Any
     if numbers.shape[-1] != 8:
         raise ValueError(f"perspective has eight coefficients, got {numbers.shape[-1]}")
     rows = [*np.moveaxis(numbers, -1, 0), 1.0]
-    back = Projective(tuple(r if np.ndim(r) else float(r) for r in rows), size)
-    return back.inverse(size)
+    forth = Projective(tuple(r if np.ndim(r) else float(r) for r in rows), size).inverse(size).matrix
+    # A homography is given up to a sign: that by which the middle of the old canvas lies before the camera.
+    depth = forth[6] * size[1] / 2 + forth[7] * size[0] / 2 + forth[8]
+    return Projective(tuple(v * np.sign(depth) for v in forth), size)
 
 
 def homography(before: Any, after: Any) -> np.ndarray:

@@ -63,8 +63,9 @@ def _grown(size: tuple[int, int], cosine: Any, sine: Any) -> tuple[Any, Any]:
     height, width = size
     sides = []
     for along, across in ((width / 2, height / 2), (height / 2, width / 2)):
-        half = np.trunc((np.abs(cosine) * along + np.abs(sine) * across) / 1e-4) * 1e-4
-        sides.append(np.ceil(half) - np.floor(-half))
+        half = np.abs(cosine) * along + np.abs(sine) * across
+        first, last = (np.trunc(np.round((along + h) * 1e4, 4)) * 1e-4 for h in (-half, half))
+        sides.append(np.ceil(np.round(last, 6)) - np.floor(np.round(first, 6)))
     wide, high = (s.astype(np.int64) if np.ndim(s) else int(s) for s in sides)
     return high, wide
 
