@@ -253,13 +253,15 @@ def test_letterbox_does_not_make_larger_where_it_must_not():
 def test_letterbox_of_float_pictures_asks_for_a_fill_that_they_can_show():
     image = Image(torch.zeros(3, 4, 8))
     with pytest.raises(PlanError, match=r"would fill 'x', a Image of float32 in 0..1, with 114"):
-        Letterbox(8)({"x": image})
+        Letterbox(8, fill=114)({"x": image})
+    assert Letterbox(8)({"x": image})["x"].amax() == pytest.approx(114 / 255)
+    assert Letterbox(8)({"x": Image(torch.zeros(1, 4, 8, dtype=torch.uint8))})["x"].amax() == 114
     assert Letterbox(8, fill=114 / 255)({"x": image})["x"].amax() == pytest.approx(114 / 255)
     assert Letterbox(8, fill={"Mask": 255})({"x": image})["x"].amax() == 0
     both = T.Compose([Letterbox(8), T.ToDtype(torch.float32, scale=True)])({"x": Image(image.plain().byte())})
     assert both["x"].amax() == pytest.approx(114 / 255)
     assert not Letterbox(8).random and RandomResize(3, 5).random
-    for wrong in ({"size": 0}, {"size": 4, "interpolation": "box"}, {"size": 4, "fill": "grey"}):
+    for wrong in ({"size": 0}, {"size": 4, "interpolation": "box"}, {"size": 4, "fill": "pink"}):
         with pytest.raises(ValueError):
             Letterbox(**wrong)
 

@@ -158,7 +158,7 @@ def test_turning_there_and_back_is_free_when_fused():
 
 def test_points_behind_the_camera_lose_their_label():
     corners, drawn = [[0, 0], [10, 0], [10, 10], [0, 10]], [[4, 4], [6, 4], [10, 10], [0, 10]]
-    points = KeyPoints([[[5.0, 5.0], [5.0, -40.0]]], canvas_size=(10, 10), visibility=[[2, 2]])
+    points = KeyPoints([[[5.0, 5.0], [5.0, 40.0]]], canvas_size=(10, 10), visibility=[[2, 2]])
     moved = F.perspective(points, corners, drawn)
     assert moved.visibility.tolist() == [[2, 0]] and moved.plain()[0, 1].isnan().all() and moved.plain()[0, 0].isfinite().all()
 

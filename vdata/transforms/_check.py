@@ -96,14 +96,14 @@ def padding_mode(mode: str) -> str:
 
 
 def fill_value(fill: Any) -> Any:
-    """A fill as a value: a number, a tuple of them (one a channel), or `ByType`."""
+    """A fill as a value: a number, a tuple of them (one a channel), "grey", or `ByType`."""
     if isinstance(fill, Mapping):
         return ByType({k: fill_value(v) for k, v in fill.items()})
-    if fill is None or isinstance(fill, (int, float)):
+    if fill is None or isinstance(fill, (int, float)) or fill == "grey":
         return fill
     if isinstance(fill, Sequence) and not isinstance(fill, str) and all(isinstance(f, (int, float)) for f in fill):
         return tuple(fill)
-    raise ValueError(f"fill must be a number, a sequence of numbers or a dict by type, got {fill!r}")
+    raise ValueError(f"fill must be a number, a sequence of numbers, "grey" (114 of 255, in each picture's range) or a dict by type, got {fill!r}")
 
 
 def probability(p: Any, name: str = "p") -> float:

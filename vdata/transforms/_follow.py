@@ -64,6 +64,11 @@ def swapped(points: Tensor, seen: Tensor | None, x: KeyPoints, mirrored: Any) ->
     return points, None if seen is None else torch.where(rows, seen[..., order], seen)
 
 
+def _grey(dtype: torch.dtype) -> float:
+    """The grey of letterboxes: 114 of 255, in a dtype's range."""
+    return 114 / 255 if dtype.is_floating_point else round(114 / 255 * torch.iinfo(dtype).max)
+
+
 def new_pixels(x: TypedTensor, fill: Any = None) -> Any:
     """What new pixels are: NaN in a flow; else `fill` (by type, where it is a mapping); else 0, or a mask's own.
 
@@ -74,7 +79,7 @@ def new_pixels(x: TypedTensor, fill: Any = None) -> Any:
     if isinstance(fill, Mapping):
         fill = ByType(fill).find(type(x))
     if not isinstance(x, Mask):
-        return 0 if fill is None else fill
+        return 0 if fill is None else _grey(x.dtype) if fill == "grey" else fill
     if fill is None:
         fill = 0 if x.ignore_index is None or x.kind == "instance" else x.ignore_index
     if not isinstance(fill, (int, float)):

@@ -30,7 +30,8 @@ class How:
 
     mode       an InterpolationMode
     antialias  average over what a new pixel covers, where the map is upright and makes smaller
-    border     what lies outside of the canvas: "constant" (the fill), "edge", "reflect" or "symmetric"
+    border     what lies outside of the canvas: "constant" (the fill) or "edge"; where pixels are moved by index also "reflect"
+               and "symmetric"
     corner     nearest pixels are those at the new pixels' corners, not their centres: what torchvision's NEAREST does in resize
     window     (top, left, height, width), numbers or one a row: all that is read; None for the whole canvas
     """
@@ -58,6 +59,8 @@ def warped(x: Tensor, move: Move, how: How, fill: Fill = 0) -> Tensor:
         return _nearest_by_map(x, move, how, fill)
     if mode in NEAREST:
         return read_nearest(x, sources(move, x, corner=how.corner), fill, how.border)
+    if how.border == "edge":  # nothing is new: the border goes on
+        return between(x, sources(move, x, torch.float32), mode, x)
     if isinstance(move, Map):
         return blended(x, None, mode, fill, _grid_of(move, x))
     return blended(x, sources(move, x, torch.float32), mode, fill)

@@ -33,7 +33,7 @@ def dihedral(inpt: Any, element: int) -> Any:
 
 
 @dihedral.map
-def _(size: tuple[int, int], element: Any) -> Map:
+def _element(size: tuple[int, int], element: Any) -> Map:
     a, b, d, e = np.moveaxis(_TURNS[np.asarray(element) % 8], -1, 0)
     height, width = size
     swapped = b != 0
@@ -61,7 +61,7 @@ def rot90(inpt: Any, k: int = 1) -> Any:
 
 @rot90.map
 def _(size: tuple[int, int], k: Any) -> Map:
-    return dihedral.where(size, np.mod(k, 4) if np.ndim(k) else int(k) % 4)  # type: ignore[return-value]
+    return _element(size, np.mod(k, 4) if np.ndim(k) else int(k) % 4)
 
 
 @rot90.reads

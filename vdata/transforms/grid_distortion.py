@@ -10,25 +10,24 @@ from torch import Tensor
 
 from vdata.key import Key
 from vdata.transforms._base import Params, value
-from vdata.transforms._check import fill_value, probability, put, whole
+from vdata.transforms._check import probability, put, whole
 from vdata.transforms._geometric import Geometric
 from vdata.transforms._info import Info
 from vdata.transforms._map import Bent
 from vdata.transforms._op import spatial
 from vdata.transforms._warp import How
 from vdata.transforms.interpolation import InterpolationMode, tensor_mode
-from vdata.transforms.pad import fill_by_type
 
 BILINEAR = InterpolationMode.BILINEAR
 
 
 @spatial
-def grid_distortion(inpt: Any, across: Any, down: Any, interpolation: Any = BILINEAR, fill: Any = None) -> Any:
+def grid_distortion(inpt: Any, across: Any, down: Any, interpolation: Any = BILINEAR) -> Any:
     """Columns and rows of a grid get new widths: `across` and `down` are the shares that each has of the old canvas.
 
     across, down  positive numbers that sum to 1, one a cell of a new grid of equal cells ([R, n] for rows): cell i shows that share
 
-    The canvas keeps its size and its borders stay borders. All types follow, flow vectors too.
+    The canvas keeps its size and its borders stay borders, so nothing is new. All types follow, flow vectors too.
 
     >>> grid_distortion(KeyPoints([[2.0, 2.0]], canvas_size=(8, 8)), (0.5, 0.5), (0.25, 0.75)).round().tolist()
     [[2.0, 4.0]]
@@ -58,7 +57,7 @@ def _shifts(shares: np.ndarray, length: int) -> Tensor:
 
 @grid_distortion.reads
 def _(interpolation: Any, **_: Any) -> How:
-    return How(interpolation)
+    return How(interpolation, border="edge")
 
 
 grid_distortion.clamps()
@@ -79,7 +78,6 @@ class GridDistortion(Geometric):
     distort_limit: Any = 0.3
     p: float = 0.5
     interpolation: Any = BILINEAR
-    fill: Any = 0
     op = grid_distortion
 
     def __post_init__(self) -> None:
@@ -88,7 +86,7 @@ class GridDistortion(Geometric):
         limit = (-self.distort_limit, self.distort_limit) if isinstance(self.distort_limit, (int, float)) else tuple(self.distort_limit)
         if len(limit) != 2 or not -1 < limit[0] <= limit[1] < 1:
             raise ValueError(f"distort_limit is (least, greatest) within (-1, 1), or one number, got {self.distort_limit!r}")
-        put(self, distort_limit=limit, interpolation=tensor_mode(self.interpolation), fill=fill_value(self.fill))
+        put(self, distort_limit=limit, interpolation=tensor_mode(self.interpolation))
 
     def draw(self, key: Key, info: Info) -> Params:
         shares = {}
@@ -101,8 +99,7 @@ class GridDistortion(Geometric):
         return params["apply"]
 
     def place(self, params: Params, size: tuple[int, int]) -> dict[str, Any]:
-        how = {"interpolation": self.interpolation, "fill": fill_by_type(self.fill)}
-        return {"across": params["across"], "down": params["down"], **how}
+        return {"across": params["across"], "down": params["down"], "interpolation": self.interpolation}
 
     def canvas(self, params: Params, sizes: np.ndarray) -> np.ndarray:
         return sizes

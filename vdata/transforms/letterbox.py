@@ -35,7 +35,7 @@ def letterbox(
 ) -> Any:  # fmt: skip
     """Resize to the largest canvas of the same ratio that fits into `size` (a side, or (height, width)), and pad to it.
 
-    fill     new pixels, as in `pad`
+    fill     new pixels, as in `pad`; None for 114 of 255 in pictures
     center   whether the border is on both sides, an odd pixel on the right and at the bottom; else it is there alone
     upscale  whether a smaller canvas is made larger; else it is only padded
 
@@ -70,7 +70,7 @@ def _(
     x: Image | Video, size: Any, fill: Any, center: bool, upscale: bool, interpolation: Any, antialias: bool | None
 ) -> Tensor:
     new, border = fitted(x.canvas, size, center, upscale)
-    return pad_pixels(resize_pixels(x.plain(), new, interpolation, antialias), new_pixels(x, fill), border, "constant")
+    return pad_pixels(resize_pixels(x.plain(), new, interpolation, antialias), new_pixels(x, "grey" if fill is None else fill), border, "constant")
 
 
 @letterbox.on(Mask)
@@ -95,15 +95,15 @@ def _(interpolation: Any, antialias: bool | None, **_: Any) -> How:
 class Letterbox(Geometric):
     """Fit each frame into `size` keeping its ratio, and fill the rest; arguments as in `functional.letterbox`.
 
-    The grey of the usual border is 114 of 255. In float pictures, whose white is 1, a `fill` above 1 raises PlanError: write
-    fill=114 / 255 there. Source of size, place and grey: the letterbox of YOLOv5.
+    The usual border is grey, 114 of 255; "grey" is that in every picture's own range (0.447 where white is 1). A number
+    above 1 for float pictures raises PlanError. Source of size, place and grey: the letterbox of YOLOv5.
 
     >>> Letterbox(8)(Image(torch.zeros(1, 2, 4, dtype=torch.uint8)))[0, :, 0].tolist()
     [114, 114, 0, 0, 0, 0, 114, 114]
     """
 
     size: Any
-    fill: Any = 114
+    fill: Any = "grey"
     center: bool = True
     upscale: bool = True
     interpolation: Any = BILINEAR
@@ -146,4 +146,4 @@ class Letterbox(Geometric):
 
 
 def _brightest(fill: Any) -> float:
-    return 0 if fill is None else max(fill) if isinstance(fill, tuple) else fill
+    return 0 if fill is None or isinstance(fill, str) else max(fill) if isinstance(fill, tuple) else fill

@@ -65,8 +65,9 @@ def _grown(size: tuple[int, int], cosine: Any, sine: Any) -> tuple[Any, Any]:
     for along, across in ((width / 2, height / 2), (height / 2, width / 2)):
         half = np.abs(cosine) * along + np.abs(sine) * across
         first, last = (np.trunc(np.round((along + h) * 1e4, 4)) * 1e-4 for h in (-half, half))
-        sides.append(np.ceil(np.round(last, 6)) - np.floor(np.round(first, 6)))
-    wide, high = (s.astype(np.int64) if np.ndim(s) else int(s) for s in sides)
+        side = np.ceil(np.round(last, 6)) - np.floor(np.round(first, 6))
+        sides.append(np.where((cosine == 0) | (sine == 0), 2 * half, side))  # quarter turns need no more than the canvas
+    wide, high = (s.astype(np.int64) if s.ndim else int(s) for s in sides)
     return high, wide
 
 
