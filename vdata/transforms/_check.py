@@ -103,7 +103,7 @@ def fill_value(fill: Any) -> Any:
         return fill
     if isinstance(fill, Sequence) and not isinstance(fill, str) and all(isinstance(f, (int, float)) for f in fill):
         return tuple(fill)
-    raise ValueError(f"fill must be a number, a sequence of numbers, "grey" (114 of 255, in each picture's range) or a dict by type, got {fill!r}")
+    raise ValueError(f"fill must be a number, a sequence of numbers, 'grey' (114 of 255, in each picture's range) or a dict by type, got {fill!r}")
 
 
 def probability(p: Any, name: str = "p") -> float:
