@@ -24,7 +24,7 @@ from vdata.tensors import Image, TypedTensor, Video
 from vdata.transforms._info import Info, flatten, unflatten
 from vdata.transforms._instances import DEFAULT as OBJECTS
 from vdata.transforms._params import Params, row, rows_of
-from vdata.transforms._rows import each, flat, grouped, put_back, rejoin, stacked, take
+from vdata.transforms._rows import each, flat, grouped, put_back, rejoin, same_leaves, stacked, take
 
 Leaves = dict[str, Any]
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Transform:
 
     def after(self, params: Params, info: Info) -> Info:
         """What `info` becomes once the transform with these params has been applied."""
-        return info
+        return info.resized(info.sizes) if self.moves and info.boxes else info  # boxes may have moved
 
     def apply(self, params: Params, sample: Leaves) -> Any:
         """The sample moved by one row of params (`row(params, b)`); a tuple of samples where it makes several."""
@@ -143,7 +143,8 @@ class Transform:
             return batch
         part = Batch(self.read_by(take(batch, rows)), len(rows), [batch.at[int(b)] for b in rows])
         moved = self.apply_chosen(rows_of(params, rows), part)
-        return batch.replace({n: put_back(v, rows, moved[n]) if n in moved else v for n, v in batch.items()})
+        each([moved, part], lambda both: same_leaves(*both))  # raises
+        return batch.replace({n: put_back(v, rows, moved[n], n) if n in moved else v for n, v in batch.items()})
 
     def read_by(self, leaves: Leaves) -> Leaves:
         """The leaves that `apply` reads or changes: all that need to be taken apart in a batch."""

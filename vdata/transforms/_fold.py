@@ -232,11 +232,12 @@ def _seen_window(steps: Sequence[Step]) -> tuple[Any, Any, Any, Any]:
     height, width = steps[0].size
     left, right, top, bottom = 0.0, float(width), 0.0, float(height)
     for number in range(1, len(steps)):
-        a, _, c, _, e, f = composed(steps[:number]).matrix  # type: ignore[attr-defined]
+        a, b, c, d, e, f = composed(steps[:number]).inverse(steps[0].size).matrix  # quarter turns among the steps may swap axes
         high, wide = steps[number].size
-        x, y = ((0 - c) / a, (wide - c) / a), ((0 - f) / e, (high - f) / e)
-        left, right = np.maximum(left, np.minimum(*x)), np.minimum(right, np.maximum(*x))
-        top, bottom = np.maximum(top, np.minimum(*y)), np.minimum(bottom, np.maximum(*y))
+        left = np.maximum(left, c + np.minimum(a * wide, 0) + np.minimum(b * high, 0))
+        right = np.minimum(right, c + np.maximum(a * wide, 0) + np.maximum(b * high, 0))
+        top = np.maximum(top, f + np.minimum(d * wide, 0) + np.minimum(e * high, 0))
+        bottom = np.minimum(bottom, f + np.maximum(d * wide, 0) + np.maximum(e * high, 0))
     first_y, first_x = (np.clip(np.floor(v + 1e-6), 0, n - 1) for v, n in ((top, height), (left, width)))
     return first_y, first_x, np.maximum(np.ceil(bottom - 1e-6) - first_y, 1), np.maximum(np.ceil(right - 1e-6) - first_x, 1)
 

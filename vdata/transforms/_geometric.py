@@ -118,7 +118,11 @@ class Geometric(Transform):
         if not self.chosen(one):
             return sample
         sizes = {f: (int(s[0, 0]), int(s[0, 1])) for f, s in info.sizes.items()}
-        home = next(iter(sizes), "")
+        if not sizes:
+            raise NoKernelError(
+                f"{self} has a way back where `info` knows the canvas before it: a transform before (RandomIoUCrop after others) chose one by boxes"
+            )
+        home = next(iter(sizes))
         second = next((v.views[1] for v in sample.values() if isinstance(v, Flow)), None) or info.second
         placed = self.placements(one, sizes, second)
         back = {f: None if a is None else reverse(self.op.where(sizes[f], **a), sizes[f]) for f, a in placed.items()}
@@ -173,7 +177,9 @@ def _leaf(value: Any, placed: Mapping[str, Any], frame: str, move: Callable[[Typ
     if not isinstance(value, Ragged):
         return move(value, placed, frame)
     joined = end_to_end(value)
-    if joined is None:  # what the samples carry beside their numbers differs
+    # What the samples carry beside their numbers differs; or there are no objects, so that arguments with one entry for each
+    # have none that says what a canvas becomes.
+    if joined is None or not len(joined[0]):
         leaves: Any = value  # whose entries are typed
         outs = []
         for b in range(len(value)):
@@ -181,7 +187,5 @@ def _leaf(value: Any, placed: Mapping[str, Any], frame: str, move: Callable[[Typ
             outs.append(move(leaves[b], {f: row(a, b) for f, a in placed.items()}, own))
         return collate([{"": out} for out in outs])[""]
     objects, counts = joined
-    if not len(objects):  # arguments with one entry a row have none left that says what the canvas becomes
-        return split_again(move(objects, {f: row(a, 0) for f, a in placed.items()}, frame), counts)
     owner = np.repeat(np.arange(len(counts)), counts)
     return split_again(move(objects, {f: rows_of(a, owner) for f, a in placed.items()}, frame), counts)

@@ -73,6 +73,8 @@ def varies(params: Any) -> bool:
 def scatter(into: Any, params: Any, rows: np.ndarray, count: int) -> Any:
     """Parameters drawn for some of `count` rows, written into those for all; `into` is None at first."""
     if isinstance(params, Mapping):
+        if set(params) == _SPARSE:
+            return _scattered(into, params, rows, count)
         return {n: scatter(None if into is None else into[n], v, rows, count) for n, v in params.items()}
     if isinstance(params, list):
         return [scatter(None if into is None else into[i], v, rows, count) for i, v in enumerate(params)]
@@ -81,6 +83,29 @@ def scatter(into: Any, params: Any, rows: np.ndarray, count: int) -> Any:
     into = np.zeros((count, *params.shape[1:]), params.dtype) if into is None else into
     into[rows] = params
     return into
+
+
+def _scattered(into: Any, params: Params, rows: np.ndarray, count: int) -> Params:
+    """`scatter` of sparse parameters: what is drawn goes behind what was drawn before."""
+    into = sparse(None, rows[:0], count) if into is None else into
+    before, at = int(into["drawn_at"].max(initial=-1)) + 1, into["drawn_at"].copy()
+    at[rows] = np.where(params["drawn_at"] < 0, -1, params["drawn_at"] + before)
+    return {"drawn_at": at, "drawn": _after_one_another(into["drawn"], params["drawn"])}
+
+
+def _after_one_another(first: Any, second: Any) -> Any:
+    """Two parameters' rows, one after the other; None has no rows."""
+    if first is None or second is None:
+        return second if first is None else first
+    if isinstance(first, Mapping):
+        if set(first) == _SPARSE:
+            before, count = len(first["drawn_at"]), len(first["drawn_at"]) + len(second["drawn_at"])
+            whole = scatter(None, first, np.arange(before), count)
+            return scatter(whole, second, np.arange(before, count), count)
+        return {n: _after_one_another(v, second[n]) for n, v in first.items()}
+    if isinstance(first, list):
+        return [_after_one_another(a, b) for a, b in zip(first, second, strict=True)]
+    return np.concatenate([first, second]) if isinstance(first, np.ndarray) else second
 
 
 def params_to_json(params: Any) -> str:

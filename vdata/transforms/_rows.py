@@ -85,8 +85,8 @@ def taken(value: Any, rows: np.ndarray) -> Any:
     return value[torch.from_numpy(rows).to(value.device)]
 
 
-def _one_leaf(items: list[Any]) -> Any:
-    return collate([{"": item} for item in items])[""]
+def _one_leaf(items: list[Any], name: str = "") -> Any:
+    return collate([{name: item} for item in items])[name]
 
 
 def rejoin(parts: Sequence[Mapping[str, Any]], groups: Sequence[np.ndarray], batch: Batch) -> Batch:
@@ -98,11 +98,22 @@ def joined_again(parts: Sequence[Mapping[str, Any]], groups: Sequence[np.ndarray
     """Leaves again, from their groups of rows."""
     if len(groups) == 1:
         return parts[0]
+    for part in parts[1:]:
+        same_leaves(parts[0], part)
     back = np.argsort(np.concatenate(groups))
-    return {name: _rejoined([p[name] for p in parts], back) for name in parts[0]}
+    return {name: _rejoined([p[name] for p in parts], back, name) for name in parts[0]}
 
 
-def _rejoined(values: list[Any], back: np.ndarray) -> Any:
+def same_leaves(some: Mapping[str, Any], others: Mapping[str, Any]) -> None:
+    """Raise where some samples of a batch have leaves that the others lack."""
+    if odd := sorted(set(some) ^ set(others)):
+        raise PlanError(
+            f"after a transform some samples of a batch have {odd} and others do not, so that they form no batch: give it to all "
+            "samples, or apply the transform to all of them"
+        )
+
+
+def _rejoined(values: list[Any], back: np.ndarray, name: str = "") -> Any:
     first = values[0]
     if isinstance(first, Tensor) and all(isinstance(v, Tensor) and _alike(v, first) for v in values):
         joined = torch.cat([v.plain() if isinstance(v, TypedTensor) else v for v in values])
@@ -110,12 +121,12 @@ def _rejoined(values: list[Any], back: np.ndarray) -> Any:
         return first.like(joined) if isinstance(first, TypedTensor) else joined
     rows = [value[b] for value in values for b in range(len(value))]  # by index, which keeps the type
     if isinstance(first, (Tensor, Ragged)):  # sizes or metadata differ: what `collate` makes of the rows
-        return _one_leaf([rows[b] for b in back])
+        return _one_leaf([rows[b] for b in back], name)
     return [rows[b] for b in back]
 
 
-def put_back(whole: Any, rows: np.ndarray, part: Any) -> Any:
-    """A leaf with the entries `rows` replaced by `part`."""
+def put_back(whole: Any, rows: np.ndarray, part: Any, name: str = "") -> Any:
+    """A leaf, called `name` in errors, with the entries `rows` replaced by `part`."""
     index = torch.from_numpy(rows)
     if isinstance(whole, Tensor) and isinstance(part, Tensor) and _alike(part, whole):
         plain = whole.plain() if isinstance(whole, TypedTensor) else whole
@@ -128,7 +139,7 @@ def put_back(whole: Any, rows: np.ndarray, part: Any) -> Any:
     rest = np.setdiff1d(np.arange(len(whole)), rows)
     if not len(rest):
         return part
-    return _rejoined([part, taken(whole, rest)], np.argsort(np.concatenate([rows, rest])))
+    return _rejoined([part, taken(whole, rest)], np.argsort(np.concatenate([rows, rest])), name)
 
 
 def _alike(value: Tensor, other: Tensor) -> bool:

@@ -60,10 +60,10 @@ def warped(x: Tensor, move: Move, how: How, fill: Fill = 0) -> Tensor:
     if mode in NEAREST:
         return read_nearest(x, sources(move, x, corner=how.corner), fill, how.border)
     if how.border == "edge":  # nothing is new: the border goes on
-        return between(x, sources(move, x, torch.float32), mode, x)
+        return between(x, sources(move, x), mode, x)
     if isinstance(move, Map):
-        return blended(x, None, mode, fill, _grid_of(move, x))
-    return blended(x, sources(move, x, torch.float32), mode, fill)
+        return blended(x, _grid_of(move, x), mode, fill)
+    return blended(x, _grid_at(sources(move, x), x), mode, fill)
 
 
 def _axes(move: Map, x: Tensor, corner: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -109,11 +109,11 @@ def _grid_of(move: Map, x: Tensor) -> Tensor:
     return grid
 
 
-def sources(move: Move, x: Tensor, dtype: torch.dtype = torch.float64, corner: bool = False) -> Tensor:
+def sources(move: Move, x: Tensor, corner: bool = False) -> Tensor:
     """Where each new pixel's centre (or corner) comes from: [h, w, 2], or [R, h, w, 2] where the map has rows."""
     centres = pixel_centres(move.size, x.device) - (0.5 if corner else 0)
     rows = rows_in(move, x)
-    return move.back(centres if rows is None else centres.expand(rows, *centres.shape)).to(dtype)
+    return move.back(centres if rows is None else centres.expand(rows, *centres.shape))
 
 
 def rows_in(move: Move, x: Tensor) -> int | None:
@@ -176,15 +176,24 @@ def over(mask: Tensor, x: Tensor) -> Tensor:
 
 def between(x: Tensor, at: Tensor, mode: InterpolationMode, like: Tensor) -> Tensor:
     """Bilinear or bicubic values at points, the border continued; in the dtype of `like`."""
-    return cast_rounded(_sampled(x, at, mode, "border"), like.dtype)
+    return cast_rounded(_read(x, _grid_at(at, x), mode, "border"), like.dtype)
 
 
-def _sampled(x: Tensor, at: Tensor, mode: InterpolationMode, beyond: str) -> Tensor:
-    rows = at.shape[0] if at.ndim == 4 else 1
+def blended(x: Tensor, grid: Tensor, mode: InterpolationMode, fill: Fill) -> Tensor:
+    """Bilinear or bicubic values on a grid of `grid_sample`; where a tap lies outside, its share is the fill."""
+    out = _read(x, grid, mode, "zeros")
+    if not _is_zero(fill):
+        share = _read(torch.ones((len(grid), *x.shape[-2:]), dtype=out.dtype, device=x.device), grid, mode, "zeros")
+        share = share.reshape(len(grid), *share.shape[-2:])
+        out = out + (1 - over(share if len(grid) > 1 else share[0], out)) * colour(x, fill).to(out.dtype)
+    return cast_rounded(out, x.dtype)
+
+
+def _grid_at(at: Tensor, x: Tensor) -> Tensor:
+    """What `grid_sample` takes, [R or 1, h, w, 2], for points [h, w, 2] or [R, h, w, 2]."""
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     size = torch.tensor([x.shape[-1], x.shape[-2]], device=x.device, dtype=dtype)
-    grid = torch.nan_to_num(at.to(dtype) * 2 / size - 1, nan=-9.0).reshape(rows, *at.shape[-3:])
-    return _read(x, grid, mode, beyond)
+    return torch.nan_to_num(at.to(dtype) * 2 / size - 1, nan=-9.0).reshape(-1, *at.shape[-3:])
 
 
 def _read(x: Tensor, grid: Tensor, mode: InterpolationMode, beyond: str) -> Tensor:
@@ -192,18 +201,6 @@ def _read(x: Tensor, grid: Tensor, mode: InterpolationMode, beyond: str) -> Tens
     flat = work.reshape(len(grid), -1, *x.shape[-2:])
     out = grid_sample(flat, grid, mode=mode.value, padding_mode=beyond, align_corners=False)
     return out.reshape(*x.shape[:-2], *grid.shape[-3:-1])
-
-
-def blended(x: Tensor, at: Tensor | None, mode: InterpolationMode, fill: Fill, grid: Tensor | None = None) -> Tensor:
-    """Bilinear or bicubic values at points; where a tap lies outside, its share is the fill."""
-    read = lambda v: _read(v, grid, mode, "zeros") if grid is not None else _sampled(v, at, mode, "zeros")
-    out = read(x)
-    if not _is_zero(fill):
-        rows = len(grid) if grid is not None else at.shape[0] if at.ndim == 4 else 1
-        share = read(torch.ones((rows, *x.shape[-2:]), dtype=out.dtype, device=x.device))
-        share = share.reshape(rows, *share.shape[-2:])
-        out = out + (1 - over(share if rows > 1 else share[0], out)) * colour(x, fill).to(out.dtype)
-    return cast_rounded(out, x.dtype)
 
 
 def _is_zero(fill: Fill) -> bool:

@@ -31,7 +31,7 @@ def affine(
 
     angle      degrees, clockwise (unlike `rotate`, as in torchvision)
     translate  (right, down) in pixels
-    shear      degrees, one number (along x) or (along x, along y)
+    shear      degrees, one number (along x) or (along x, along y); a sequence of one is the same along both, as in torchvision
 
     Boxes become the hull of their moved corners, cut to the canvas. Each argument may have one entry a row (translate and shear
     [R, 2]).
@@ -44,8 +44,8 @@ def affine(
 @affine.map
 def _(size: tuple[int, int], angle: Any, translate: Any, scale: Any, shear: Any, center: Any, **_: Any) -> Map:
     x, y = (size[1] / 2, size[0] / 2) if center is None else (center[0], center[1])
-    right, down = _pair(translate, "translate")
-    along, across = (np.deg2rad(v) for v in _pair(shear, "shear"))
+    right, down = _pair(translate, "translate", 0.0)
+    along, across = (np.deg2rad(v) for v in _pair(shear, "shear", None))
     quarter = (np.mod(angle, 90.0) == 0) & (along == 0) & (across == 0)
     turn = np.deg2rad(angle)
     # The product of a rotation and two shears, written out; source: the decomposition that torchvision's documentation gives.
@@ -56,14 +56,15 @@ def _(size: tuple[int, int], angle: Any, translate: Any, scale: Any, shear: Any,
     return Map(tuple(v if np.ndim(v) else float(v) for v in rows), size)  # type: ignore[arg-type]
 
 
-def _pair(given: Any, name: str) -> tuple[Any, Any]:
+def _pair(given: Any, name: str, other: float | None) -> tuple[Any, Any]:
+    """(along x, along y); a sequence of one stands beside `other`, or beside itself where that is None."""
     if isinstance(given, np.ndarray):
         return (given[:, 0], given[:, 1]) if given.ndim == 2 else (given, np.zeros_like(given))
     if isinstance(given, (int, float)):
         return given, 0.0
     if len(given) not in (1, 2):
         raise ValueError(f"{name} is one number or two, (along x, along y), got {given!r}")
-    return given[0], given[1] if len(given) == 2 else 0.0
+    return given[0], given[1] if len(given) == 2 else given[0] if other is None else other
 
 
 @affine.reads

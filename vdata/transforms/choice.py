@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
 
 from vdata.batch import Batch
 from vdata.errors import PlanError
 from vdata.key import Key
-from vdata.transforms._base import Leaves, Params, Transform, value
+from vdata.tensors import Image, TypedTensor, Video
+from vdata.transforms._base import Leaves, Params, Transform, _bare_picture, fresh_key, ordinal_path, value
+from vdata.transforms._blending import Blending
 from vdata.transforms._check import probability, put
-from vdata.transforms._info import Info
+from vdata.transforms._info import Info, flatten, unflatten
 from vdata.transforms._mixing import Mixing
 from vdata.transforms._params import rows_of, scatter, sparse
 from vdata.transforms._rows import each, part_of, rejoin
@@ -49,7 +52,7 @@ class RandomApply(Container):
         if not len(rows):
             return info
         moved = info.take(rows)
-        for child, own in zip(self.transforms, params["children"]["drawn"], strict=True):
+        for child, own in zip(self.transforms, rows_of(params["children"], rows), strict=True):
             moved = child.after(own, moved)
         return info.choose([info, moved.spread(rows, len(params["apply"]))], params["apply"].astype(np.int64))
 
@@ -59,7 +62,7 @@ class RandomApply(Container):
     def inverse(self, params: Params, sample: Leaves, info: Info) -> Leaves:
         if not params["apply"][0]:
             return sample
-        return Compose(self.transforms).inverse({"children": params["children"]["drawn"]}, sample, info)
+        return Compose(self.transforms).inverse({"children": rows_of(params["children"], np.arange(1))}, sample, info)
 
     def apply_rows(self, params: Params, batch: Batch) -> Any:
         rows = np.flatnonzero(params["apply"])
@@ -104,10 +107,26 @@ class RandomChoice(Container):
             )
         put(self, p=tuple(self.p))
 
-    def draw(self, key: Key, info: Info) -> Params:
+    def __call__(self, *inputs: Any, key: Key | None = None) -> Any:
+        """As of every transform; where all mix two samples (CutMix, MixUp) also stacked pictures and labels, as in torchvision."""
+        sample = inputs[0] if len(inputs) == 1 else inputs
+        size = _stacked_by_hand(sample) if all(isinstance(c, Blending) for c in self.transforms) else None
+        if size is None:
+            return super().__call__(*inputs, key=key)
+        key = (fresh_key(size) if key is None else key).fold(ordinal_path(self, 0))
+        choice = self._choice(key)
+        chosen = [i for i in range(len(self.transforms)) if (choice == i).any()]
+        outs = [self.transforms[i](*inputs, key=key) for i in chosen]
+        return _rows_of_each(outs, [torch.from_numpy(choice == i) for i in chosen])
+
+    def _choice(self, key: Key) -> np.ndarray:
+        """Which transform each sample chooses, int64 [B]."""
         weights = np.array(self.p if self.p is not None else [1.0] * len(self.transforms), np.float64)
         bounds = np.cumsum(weights) / weights.sum()
-        choice = np.searchsorted(bounds[:-1], key.fold("choice").uniform(), side="right")
+        return np.searchsorted(bounds[:-1], key.fold("choice").uniform(), side="right")
+
+    def draw(self, key: Key, info: Info) -> Params:
+        choice = self._choice(key)
         children = []
         for i, (child, own) in enumerate(zip(self.transforms, self.keys(key), strict=True)):
             rows = np.flatnonzero(choice == i)  # what is not chosen is not drawn for: it need not fit
@@ -120,12 +139,12 @@ class RandomChoice(Container):
             rows = np.flatnonzero(params["choice"] == i)
             if len(rows):
                 place[rows] = len(afters)
-                afters.append(child.after(own["drawn"], info.take(rows)).spread(rows, len(place)))
+                afters.append(child.after(rows_of(own, rows), info.take(rows)).spread(rows, len(place)))
         return info.choose(afters, place)
 
     def inverse(self, params: Params, sample: Leaves, info: Info) -> Leaves:
         choice = int(params["choice"][0])
-        return self.transforms[choice].inverse(params["children"][choice]["drawn"], sample, info)
+        return self.transforms[choice].inverse(rows_of(params["children"][choice], np.arange(1)), sample, info)
 
     def steps(self, params: Params) -> Iterator[tuple[Transform, Params]]:
         return iter([(self.transforms[params["choice"]], params["children"][params["choice"]])])
@@ -137,6 +156,30 @@ class RandomChoice(Container):
             if len(rows):
                 parts.append(_moved(child, rows_of(own, rows), part_of(batch, rows), rows, batch))
         return each(parts, lambda outs: rejoin(outs, [rows for rows in groups if len(rows)], batch))
+
+
+def _stacked_by_hand(sample: Any) -> int | None:
+    """How many samples stacked pictures hold, with which torchvision calls CutMix and MixUp; None where there are none."""
+    if isinstance(sample, Batch):
+        return None
+    leaves, _ = flatten(sample)
+    bare = _bare_picture(sample, leaves)
+    typed = [v for v in leaves.values() if isinstance(v, (Image, Video)) and v.ndim > v._core]
+    pictures = typed or [leaves[n] for n in (bare,) if n is not None and leaves[n].ndim > 3]
+    return len(pictures[0]) if pictures else None
+
+
+def _rows_of_each(outs: list[Any], chosen: list[torch.Tensor]) -> Any:
+    """Stacked samples, each row from the one of `outs` that has it among its chosen; what has no rows is the same in all."""
+    opened = [flatten(out) for out in outs]
+    leaves, shape = dict(opened[0][0]), opened[0][1]
+    for (others, _), rows in zip(opened[1:], chosen[1:], strict=True):
+        for name, leaf in leaves.items():
+            if isinstance(leaf, torch.Tensor) and leaf.ndim and len(leaf) == len(rows):
+                mine = rows.to(leaf.device).reshape(-1, *[1] * (leaf.ndim - 1))
+                whole = torch.where(mine, *(v.plain() if isinstance(v, TypedTensor) else v for v in (others[name], leaf)))
+                leaves[name] = leaf.like(whole) if isinstance(leaf, TypedTensor) else whole
+    return unflatten(leaves, shape)
 
 
 @value

@@ -34,9 +34,7 @@ class Container(Transform):
             raise ValueError(f"{type(self).__name__} takes a list of at least one transform, got {given!r}")
         odd = [t for t in given if not isinstance(t, Transform)]
         if odd:
-            raise ValueError(
-                f"{type(self).__name__} takes vdata's transforms, got {odd[0]!r}: wrap a function in Lambda(fn)"
-            )
+            raise ValueError(f"{type(self).__name__} takes vdata's transforms, got {odd[0]!r}: {_remedy(odd[0])}")
         put(self, transforms=tuple(given))
 
     @property
@@ -98,6 +96,15 @@ class Container(Transform):
             several = several or isinstance(outs[0], tuple)
             batches = [b for out in outs for b in (out if isinstance(out, tuple) else (out,))]
         return tuple(batches) if several else batches[0]
+
+
+def _remedy(given: Any) -> str:
+    """How what is no transform of vdata can stand in a list of them."""
+    if isinstance(given, (list, tuple)):
+        return "make a list in it a Compose of its own, or write its transforms in line"
+    if type(given).__module__.startswith("torchvision."):
+        return "write it with the same name of vdata.transforms, or wrap it in vdata.interop.torchvision.Step"
+    return "wrap a function of a leaf in Lambda(fn)"
 
 
 @value
@@ -209,10 +216,12 @@ class Lambda(Transform):
     types: tuple[type, ...] = (object,)
     stacks = False
 
-    def __init__(self, fn: Callable[[Any], Any], *types: type):
-        if not callable(fn) or not all(isinstance(t, type) for t in types):
-            raise ValueError(f"Lambda takes a function and types, got {(fn, *types)!r}")
-        put(self, fn=fn, types=types or (object,))
+    def __init__(self, lambd: Callable[[Any], Any], *types: type):
+        if not callable(lambd) or not all(isinstance(t, type) for t in types):
+            raise ValueError(f"Lambda takes a function and types, got {(lambd, *types)!r}")
+        for foreign in (t for t in types if t.__module__.startswith("torchvision.")):  # no leaf is of it: fn would never run
+            raise ValueError(f"Lambda runs on vdata's types: write vdata.tensors.{foreign.__name__} for torchvision's {foreign.__name__}")
+        put(self, fn=lambd, types=types or (object,))
 
     def after(self, params: Params, info: Info) -> Info:
         return info.resized(info.sizes)  # boxes may have moved

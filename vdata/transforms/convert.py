@@ -16,7 +16,7 @@ from vdata.tensors import Image, TypedTensor, Video
 from vdata.transforms._base import Leaves, Transform, value
 from vdata.transforms._info import Info
 from vdata.transforms._params import Params
-from vdata.transforms.dtype import ToDtype, rescaled
+from vdata.transforms.dtype import ToDtype, channels_last, rescaled
 
 # Pillow's names for pictures of so many channels; the first is meant where none is given.
 _MODES = {2: ("LA",), 3: ("RGB", "YCbCr", "HSV"), 4: ("RGBA", "CMYK", "RGBX")}
@@ -37,11 +37,7 @@ def to_image(inpt: Any) -> Image:
     if not isinstance(inpt, np.ndarray):
         remedy = ": wrap its .plain() where its numbers are meant as a picture" if isinstance(inpt, TypedTensor) else ""
         raise TypeError(f"a picture is a PIL image, a numpy array or a tensor, not a {type(inpt).__name__}{remedy}")
-    if inpt.ndim > 2 and inpt.shape[-1] > 4 >= inpt.shape[-3]:
-        raise ValueError(
-            f"an array has its channels last, [H, W, C], but shape {list(inpt.shape)} looks like [C, H, W]: "
-            "make it a tensor with torch.from_numpy"
-        )
+    channels_last(inpt)
     array = torch.from_numpy(np.array(inpt, inpt.dtype.newbyteorder("="), order="C"))
     return Image(array.movedim(-1, -3).contiguous() if array.ndim > 2 else array)
 
@@ -55,6 +51,29 @@ def pil_to_tensor(pic: Any) -> Tensor:
     if not isinstance(pic, PIL.Image.Image):
         raise TypeError(f"pil_to_tensor takes a PIL image, not a {type(pic).__name__}")
     return Image(pic).plain()
+
+
+def to_tensor(inpt: Any) -> Tensor:
+    """Deprecated, as in torchvision: write `to_dtype(to_image(inpt), torch.float32, scale=True)`.
+
+    A PIL image or numpy picture as a plain tensor [C, H, W], floating in 0..1 where it is uint8 or bool.
+
+    >>> import warnings
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     to_tensor(PIL.Image.new("L", (1, 1), 255)).tolist()
+    [[[1.0]]]
+    """
+    if not isinstance(inpt, (PIL.Image.Image, np.ndarray)):
+        raise TypeError(f"to_tensor takes a PIL image or a numpy array, not a {type(inpt).__name__}")
+    new = "to_dtype(to_image(inpt), torch.float32, scale=True)"
+    warnings.warn(f"to_tensor(inpt) is deprecated: write {new}", DeprecationWarning, stacklevel=2)
+    return _floating(to_image(inpt)).plain()
+
+
+def _floating(image: Image) -> Image:
+    """Bytes and bool in 0..1; other dtypes as they are."""
+    scaled = image.dtype in (torch.uint8, torch.bool)
+    return image.like(rescaled(image.plain(), torch.get_default_dtype())) if scaled else image
 
 
 def to_pil_image(pic: Any, mode: str | None = None) -> PIL.Image.Image:
@@ -156,9 +175,7 @@ class ToTensor(_Entering):
         _deprecated("ToTensor()", "Compose([ToImage(), ToDtype(torch.float32, scale=True)])")
 
     def converted(self, leaf: Any) -> Image:
-        image = to_image(leaf)
-        scaled = image.dtype in (torch.uint8, torch.bool)
-        return image.like(rescaled(image.plain(), torch.get_default_dtype())) if scaled else image
+        return _floating(to_image(leaf))
 
 
 @value

@@ -11,7 +11,7 @@ from vdata.transforms._base import Params, value
 from vdata.transforms._check import probability
 from vdata.transforms._geometric import Geometric
 from vdata.transforms._info import Info
-from vdata.transforms._map import Map
+from vdata.transforms._map import Map, Move
 from vdata.transforms._op import spatial
 from vdata.transforms._warp import How
 
@@ -60,7 +60,7 @@ def rot90(inpt: Any, k: int = 1) -> Any:
 
 
 @rot90.map
-def _(size: tuple[int, int], k: Any) -> Map:
+def _(size: tuple[int, int], k: Any) -> Move:
     return _element(size, np.mod(k, 4) if np.ndim(k) else int(k) % 4)
 
 

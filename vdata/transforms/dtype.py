@@ -189,13 +189,20 @@ class Normalize(Photometric):
     rowwise = True
 
     def __post_init__(self) -> None:
-        mean, std = (tuple(v) if isinstance(v, Sequence) else (v,) for v in (self.mean, self.std))
+        mean, std = (_numbers(v) for v in (self.mean, self.std))
         if not all(std):
             raise ValueError(f"std must not be 0, got {self.std!r}")
         put(self, mean=mean, std=std)
 
     def change(self, params: Params, image: Image | Video) -> Image | Video:
         return normalize(image, self.mean, self.std, self.inplace)
+
+
+def _numbers(given: Any) -> tuple[Any, ...]:
+    """One number, or several in a sequence, an array or a tensor, as plain values: a transform compares and hashes."""
+    if isinstance(given, (Tensor, np.ndarray)):
+        given = given.tolist()
+    return tuple(given) if isinstance(given, Sequence) else (given,)
 
 
 @value
@@ -216,10 +223,20 @@ class ToImage(Transform):
         return {n: _image(v) for n, v in sample.items()}
 
 
+def channels_last(array: np.ndarray) -> None:
+    """Raise for an array that looks as if its channels came first."""
+    if array.ndim > 2 and array.shape[-1] > 4 >= array.shape[-3]:
+        raise ValueError(
+            f"an array has its channels last, [H, W, C], but shape {list(array.shape)} looks like [C, H, W]: "
+            "make it a tensor with torch.from_numpy"
+        )
+
+
 def _image(leaf: Any) -> Any:
     if isinstance(leaf, PIL.Image.Image) or (type(leaf) is Tensor and leaf.ndim >= 2):
         return Image(leaf)
     if isinstance(leaf, np.ndarray) and leaf.ndim >= 2:
+        channels_last(leaf)
         return Image(torch.tensor(leaf).movedim(-1, -3) if leaf.ndim > 2 else torch.tensor(leaf))
     return leaf
 

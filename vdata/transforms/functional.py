@@ -9,6 +9,7 @@ is moved otherwise than the first.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,7 @@ from vdata.transforms.boxes import convert_bounding_box_format
 from vdata.transforms.channels import permute_channels
 from vdata.transforms.clamp import clamp_bounding_boxes, clamp_keypoints
 from vdata.transforms.color import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, rgb_to_grayscale
-from vdata.transforms.convert import pil_to_tensor, to_image, to_pil_image
+from vdata.transforms.convert import pil_to_tensor, to_image, to_pil_image, to_tensor
 from vdata.transforms.crop import center_crop, crop, padded_crop
 from vdata.transforms.dihedral import dihedral, rot90, transpose
 from vdata.transforms.dtype import normalize, to_dtype
@@ -62,7 +63,7 @@ def convert_image_dtype(image: Any, dtype: torch.dtype = torch.float32) -> Any:
     return to_dtype(image, dtype, scale=True)
 
 
-def register_kernel(functional: Op, tensor_class: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def register_kernel(functional: Op, tv_tensor_cls: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A decorator: the kernel of a verb for one's own typed tensor, under torchvision's name; here also `@verb.on(Type)`.
 
     >>> class Depth(Image):
@@ -73,10 +74,19 @@ def register_kernel(functional: Op, tensor_class: type) -> Callable[[Callable[..
     >>> invert(Depth.make(torch.ones(1, 1, 1), {})).tolist()
     [[[-1.0]]]
     """
-    return functional.on(tensor_class)
+    return functional.on(tv_tensor_cls)
 
 
-get_image_size, elastic_transform = get_size, elastic
+def get_image_size(inpt: Any) -> list[int]:
+    """[width, height], in torchvision's older order; `get_size` is [height, width].
+
+    >>> get_image_size(Image(torch.zeros(3, 4, 6)))
+    [6, 4]
+    """
+    return get_size(inpt)[::-1]
+
+
+elastic_transform = elastic
 hflip, vflip = horizontal_flip, vertical_flip
 to_grayscale = rgb_to_grayscale
 get_image_num_channels = get_num_channels
@@ -96,6 +106,7 @@ __all__ = [
     "to_image",
     "to_pil_image",
     "pil_to_tensor",
+    "to_tensor",
     "get_size",
     "get_dimensions",
     "get_num_channels",
@@ -150,3 +161,14 @@ __all__ = [
     "vertical_flip",
     "vflip",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """A name that is not here says which is near; torchvision's kernels (`resize_mask`) are their verb."""
+    if name.startswith("_"):
+        raise AttributeError(name)
+    for suffix in ("_bounding_boxes", "_keypoints", "_image", "_video", "_mask"):
+        if name.removesuffix(suffix) in __all__ and name.endswith(suffix):
+            raise AttributeError(f"vdata.transforms.functional has no {name}: {name.removesuffix(suffix)} finds the kernel by its input's type")
+    near = difflib.get_close_matches(name, __all__, 1)
+    raise AttributeError(f"vdata.transforms.functional has no {name}" + (f": did you mean {near[0]}?" if near else ""))

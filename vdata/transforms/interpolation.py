@@ -32,8 +32,9 @@ class InterpolationMode(enum.StrEnum):
             value = _PILLOW[value]
         if isinstance(value, str):
             wanted = value.lower().replace("_", "-")
-            return next((m for m in cls if m.value == wanted), None)
-        return None
+            if (found := next((m for m in cls if m.value == wanted), None)) is not None:
+                return found
+        raise ValueError(f"interpolation must be one of {', '.join(m.value for m in cls)}, got {value!r}")
 
     def __repr__(self) -> str:
         return repr(self.value)

@@ -111,7 +111,7 @@ def _reaches(x: Tensor, threshold: Any) -> Tensor:
     # A whole number reaches a threshold where it reaches the next whole number: exact for integers of every width.
     least = lifted(np.ceil(np.asarray(threshold)), x, x.dtype) if is_rows(threshold) else math.ceil(threshold)
     if x.dtype == torch.uint16:  # which torch does not compare
-        return x.int() >= (least.int() if is_rows(least) else least)
+        return x.int() >= (least.int() if isinstance(least, Tensor) else least)
     return x >= least
 
 

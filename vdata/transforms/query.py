@@ -69,6 +69,8 @@ def _canvas(inpt: Any) -> tuple[int, int] | None:
 
 
 def _what(inpt: Any) -> str:
+    if isinstance(inpt, PIL.Image.Image):
+        return "a PIL image"
     shape = f" of shape {list(inpt.shape)}" if isinstance(inpt, Tensor) else ""
     return f"a {type(inpt).__name__}{shape}"
 

@@ -132,7 +132,7 @@ class Sanitizing(Dropping):
         if self.labels_getter is None:
             return ()
         if callable(self.labels_getter):
-            return _names_of(self.labels_getter(sample), sample)
+            return _names_of(self.labels_getter(_Nested(sample)), sample)
         if self.labels_getter != "default":
             if self.labels_getter not in beside:
                 raise PlanError(
@@ -156,8 +156,20 @@ class Sanitizing(Dropping):
     def _find(self, sample: Leaves) -> None:
         if not any(isinstance(v, self.kind) for v in sample.values()):
             raise PlanError(
-                f"{self} found no {self.kind.__name__} among {', '.join(sample)}: a sample without any has an empty one, never none"
+                f"{self} found no {self.kind.__name__} among {list(sample)}: a sample without any has an empty one, never none"
             )
+
+
+class _Nested(dict[Any, Any]):
+    """Leaves by dotted name and, as the caller's sample has them, by one name after the other: s["1.labels"] is s[1]["labels"]."""
+
+    def __missing__(self, name: Any) -> Any:
+        if not isinstance(name, str) and str(name) in self:
+            return self[str(name)]
+        below = {n.removeprefix(f"{name}."): v for n, v in self.items() if n.startswith(f"{name}.")}
+        if not below:
+            raise PlanError(f"labels_getter looks for {name!r}, but the sample has {', '.join(map(repr, self))}")
+        return _Nested(below)
 
 
 def _names_of(leaves: Any, sample: Leaves) -> list[str]:
@@ -186,8 +198,8 @@ class SanitizeBoundingBoxes(Sanitizing):
 
     min_size, min_area  at least 1, as in the function
     labels_getter       which leaf beside the boxes has their labels: "default" is "labels" in any case, else the first whose
-                        name contains "label"; another name; a function of the sample's leaves (a dict by dotted name) that
-                        returns one or several of them; None for none
+                        name contains "label"; another name; a function of the sample (whose leaves it also finds by
+                        dotted name) that returns one or several of them; None for none
     instances           the names of all leaves that have a row an object (`T.Instances`); None for the usual ones
 
     What is bound to the boxes goes by names alone: labels, instance masks, key points of objects, areas, ids. A semantic mask
