@@ -36,7 +36,7 @@ def one_picture() -> dict[str, tuple[Call, Call]]:
     boxes, their_boxes = BoundingBoxes(b, format="XYXY", canvas_size=(512, 512)), tv_tensors.BoundingBoxes(b, format="XYXY", canvas_size=(512, 512))
     points, their_points = KeyPoints(p, canvas_size=(512, 512)), tv_tensors.KeyPoints(p, canvas_size=(512, 512))
     start, end = [[0, 0], [511, 0], [511, 511], [0, 511]], [[20, 30], [490, 10], [500, 480], [5, 505]]
-    move = torch.randn(1, 512, 512, 2, generator=g) * 0.01
+    move = torch.nn.functional.interpolate(torch.randn(1, 2, 8, 8, generator=g) * 0.02, (512, 512), mode="bicubic").permute(0, 2, 3, 1).contiguous()
     verbs = {
         "horizontal_flip": (), "vertical_flip": (), "crop": (30, 40, 400, 300), "pad": ([10, 20],), "resize": ([224, 224],), "resized_crop": (30, 40, 400, 300, [224, 224]),
         "rotate": (30.0, "bilinear"), "affine": (20.0, [10, 20], 1.1, [5.0, 3.0], "bilinear"), "perspective": (start, end, "bilinear"), "elastic": (move, "bilinear"),

@@ -82,3 +82,10 @@ def test_training_says_what_is_wrong_with_a_name(tmp_path):
     done = run("train_flow.py", "moving_photographs", "--checkpoint", tmp_path / "never.pt")
     assert done.returncode == 1
     assert "there is no dataset 'moving_photographs' (did you mean 'moving_photos'?)" in done.stderr
+
+
+def test_gallery_draws_transforms(tmp_path):
+    done = run("gallery.py", "--out", tmp_path, "--only", "affine", "--height", 64)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with PIL.Image.open(tmp_path / "geometry.png") as page:
+        assert page.width >= 300 and page.height >= 80 and len(page.getcolors(1 << 20)) > 500

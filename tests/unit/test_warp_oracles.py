@@ -130,7 +130,8 @@ def test_elastic_never_folds():
         points = torch.rand(50, 2, dtype=torch.float64) * 30 + 5
         assert (move.back(move.of(points)) - points).abs().max() < 1e-2
     with pytest.raises(ValueError, match="folds over"):
-        F.elastic(Image(torch.zeros(1, 8, 8)), torch.randn(1, 8, 8, 2, generator=torch.Generator().manual_seed(0)))
+        F.elastic(KeyPoints([[1.0, 2.0]], canvas_size=(8, 8)), torch.randn(1, 8, 8, 2, generator=torch.Generator().manual_seed(0)))
+    assert F.elastic(Image(torch.zeros(1, 8, 8)), torch.randn(1, 8, 8, 2)).canvas == (8, 8)  # pictures can be read through any
 
 
 @pytest.mark.differs("RandomRotation, RandomAffine, RandomPerspective of masks", "ids above 2**24 are rounded by float32; new pixels are 0, which is a class", "exact for any integer; new pixels are ignore_index")

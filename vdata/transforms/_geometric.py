@@ -77,8 +77,16 @@ class Geometric(Transform):
         new = info.resized({frame: self.canvas(params, sizes) for frame, sizes in info.sizes.items()})
         if not info.boxes:
             return new
-        boxes = {n: [self.apply(row(params, b), {n: v})[n] for b, v in enumerate(values)] for n, values in info.boxes.items()}
+        boxes = {n: [self._after_box(row(params, b), n, v, info.second) for b, v in enumerate(values)] for n, values in info.boxes.items()}
         return replace(new, boxes=boxes)
+
+    def _after_box(self, params: Params, name: str, boxes: Any, second: str | None) -> Any:
+        """A sample's boxes moved, which alone do not tell whether they lie on a flow's second frame."""
+        leaves = {name: boxes}
+        frame = frame_of(name, boxes, leaves)
+        if frame != second or not self.chosen(params):
+            return self.apply(params, leaves)[name]
+        return self.move(boxes, name, self.placements(params, {frame: boxes.canvas}, second), leaves)
 
     def apply(self, params: Params, sample: Leaves) -> Leaves:
         if not self.chosen(params):

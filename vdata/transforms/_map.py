@@ -167,10 +167,18 @@ class Bent(Move):
     steps = 40
 
     def of(self, points: Tensor) -> Tensor:
+        steepest = float(self.bend.max())
+        if steepest >= 1:
+            raise ValueError(
+                f"the displacement bends by {steepest:.2f} pixels a pixel: from 1 on the canvas folds over, and boxes, points and flow have no "
+                "one place to go. Make it smoother or smaller"
+            )
         target = points.double()
-        x = target
+        x, moved = target, target
         for _ in range(self.steps):
-            x = target - self.shift(x)
+            x, moved = target - self.shift(x), x
+            if not bool(((x - moved).abs() > 1e-9).any()):  # NaN, where a point is none, is not above it
+                break
         return x.to(points.dtype)
 
     def back(self, points: Tensor) -> Tensor:
@@ -179,7 +187,7 @@ class Bent(Move):
     def shift(self, points: Tensor) -> Tensor:
         """d at points, float64; at points that are not numbers some number."""
         points = torch.nan_to_num(points)
-        field = self.field.double().to(points.device)
+        field = self.field.to(points.device)
         height, width = field.shape[-2:]
         x, y = (points[..., 0] - 0.5).clamp(0, width - 1), (points[..., 1] - 0.5).clamp(0, height - 1)
         left, top = x.floor(), y.floor()
@@ -193,9 +201,9 @@ class Bent(Move):
     @staticmethod
     def _at(field: Tensor, i: Tensor, j: Tensor) -> Tensor:
         if field.ndim == 3:
-            return field[:, i, j].movedim(0, -1)
+            return field[:, i, j].movedim(0, -1).double()
         row = torch.arange(len(field), device=field.device).reshape(-1, *[1] * (i.ndim - 1))
-        return field.movedim(1, -1)[row, i, j]
+        return field.movedim(1, -1)[row, i, j].double()
 
     @property
     def bend(self) -> Tensor:

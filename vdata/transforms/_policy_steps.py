@@ -6,6 +6,7 @@ An op's row of params is its magnitude bin and its sign; what that comes to in p
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -151,6 +152,11 @@ class Policy(Transform):
         for op, magnitude, sign in zip(params["op"], params["magnitude"], params["sign"], strict=True):
             if op != IDENTITY:
                 yield self.step(op), {"magnitude": magnitude, "sign": sign}
+
+    def after(self, params: Params, info: Info) -> Info:
+        """Canvases stay; boxes move along."""
+        boxes = {n: [self.apply(row(params, b), {n: v})[n] for b, v in enumerate(vs)] for n, vs in info.boxes.items()}
+        return replace(info, boxes=boxes)
 
     def apply(self, params: Params, sample: Leaves) -> Leaves:
         for step, own in self.steps(params):

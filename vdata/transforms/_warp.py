@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from vdata.transforms._lift import is_rows
-from vdata.transforms._map import Map, Move, pixel_centres
+from vdata.transforms._map import Bent, Map, Move, Projective, pixel_centres
 from vdata.transforms._pixels import Fill, cast_rounded, colour, cut, extend
 from vdata.transforms.interpolation import InterpolationMode
 
@@ -61,23 +61,23 @@ def warped(x: Tensor, move: Move, how: How, fill: Fill = 0) -> Tensor:
         return read_nearest(x, sources(move, x, corner=how.corner), fill, how.border)
     if how.border == "edge":  # nothing is new: the border goes on
         return between(x, sources(move, x), mode, x)
-    if isinstance(move, Map):
+    if isinstance(move, (Map, Projective)):
         return blended(x, _grid_of(move, x), mode, fill)
     return blended(x, _grid_at(sources(move, x), x), mode, fill)
 
 
-def _axes(move: Map, x: Tensor, corner: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The old place of new pixel (i, j) as sums: x = first[j] + second[i], y = third[j] + fourth[i]; float64 [w] or [R, w]."""
-    a, b, c, d, e, f = (_column(v, x) for v in move.inverse(move.size).matrix)
+def _axes(move: Map | Projective, x: Tensor, corner: bool = False) -> list[tuple[Tensor, Tensor]]:
+    """The old place of new pixel (i, j) as sums, one[j] + other[i], of x, of y (and of the depth); float64 [w] or [R, w]."""
+    numbers = [_column(v, x) for v in move.inverse(move.size).matrix]
     shift = 0.0 if corner else 0.5
     across = torch.arange(move.size[1], device=x.device, dtype=torch.float64) + shift
     down = torch.arange(move.size[0], device=x.device, dtype=torch.float64) + shift
-    return a * across + c, b * down, d * across, e * down + f
+    return [(numbers[n] * across + numbers[n + 2], numbers[n + 1] * down) for n in range(0, len(numbers), 3)]
 
 
 def _nearest_by_map(x: Tensor, move: Map, how: How, fill: Fill) -> Tensor:
     """`read_nearest` under an affine map, whose places are sums of one number a row and one a column."""
-    right, down, across, low = _axes(move, x, how.corner)
+    (right, down), (across, low) = _axes(move, x, how.corner)
     # A millionth of a pixel to the right and down: a centre on a pixel's border belongs to the pixel after it, as `settled`.
     # Far into the positive numbers the cast to integers, which cuts, is the floor, and ten times as fast.
     j = ((right + (2**-21 + _FAR))[..., None, :] + down[..., :, None]).long().sub_(_FAR)
@@ -97,21 +97,28 @@ def _picked(x: Tensor, i: Tensor, j: Tensor, border: str, fill: Fill) -> Tensor:
     return torch.where(over(inside, out), out, colour(out, fill))
 
 
-def _grid_of(move: Map, x: Tensor) -> Tensor:
-    """What `grid_sample` takes, [R or 1, h, w, 2], for an affine map."""
-    right, down, across, low = _axes(move, x)
-    rows = next((len(t) for t in (right, down, across, low) if t.ndim == 2), 1)
+def _grid_of(move: Map | Projective, x: Tensor) -> Tensor:
+    """What `grid_sample` takes, [R or 1, h, w, 2], for a map whose places are sums of one number a row and one a column."""
+    axes = _axes(move, x)
+    rows = next((len(t) for pair in axes for t in pair if t.ndim == 2), 1)
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    summed = lambda one, other: one.to(dtype)[..., None, :] + other.to(dtype)[..., :, None]
     grid = torch.empty((rows, *move.size, 2), dtype=dtype, device=x.device)
-    for place, along, beside, size in ((0, right, down, x.shape[-1]), (1, across, low, x.shape[-2])):
-        first, second = (along * 2 / size - 1).to(dtype), (beside * 2 / size).to(dtype)
-        grid[..., place] = first[..., None, :] + second[..., :, None]
-    return grid
+    if len(axes) == 2:
+        for place, (one, other), size in zip((0, 1), axes, (x.shape[-1], x.shape[-2]), strict=True):
+            grid[..., place] = summed(one * 2 / size - 1, other * 2 / size)
+        return grid
+    depth = summed(*axes[2])
+    for place, (one, other), size in zip((0, 1), axes, (x.shape[-1], x.shape[-2]), strict=False):
+        grid[..., place] = summed(one * 2 / size, other * 2 / size) / depth - 1
+    return grid.masked_fill_((depth <= 0).expand(grid.shape[:-1])[..., None], -9.0)  # behind the camera there is nothing
 
 
 def sources(move: Move, x: Tensor, corner: bool = False) -> Tensor:
     """Where each new pixel's centre (or corner) comes from: [h, w, 2], or [R, h, w, 2] where the map has rows."""
     centres = pixel_centres(move.size, x.device) - (0.5 if corner else 0)
+    if isinstance(move, Bent) and tuple(move.field.shape[-2:]) == tuple(move.size) and not corner:
+        return centres + move.field.to(x.device).movedim(-3, -1)  # at pixel centres the displacement is what it is
     rows = rows_in(move, x)
     return move.back(centres if rows is None else centres.expand(rows, *centres.shape))
 

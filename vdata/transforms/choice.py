@@ -177,7 +177,8 @@ def _rows_of_each(outs: list[Any], chosen: list[torch.Tensor]) -> Any:
         for name, leaf in leaves.items():
             if isinstance(leaf, torch.Tensor) and leaf.ndim and len(leaf) == len(rows):
                 mine = rows.to(leaf.device).reshape(-1, *[1] * (leaf.ndim - 1))
-                whole = torch.where(mine, *(v.plain() if isinstance(v, TypedTensor) else v for v in (others[name], leaf)))
+                new, old = (v.plain() if isinstance(v, TypedTensor) else v for v in (others[name], leaf))
+                whole = torch.where(mine, new, old)
                 leaves[name] = leaf.like(whole) if isinstance(leaf, TypedTensor) else whole
     return unflatten(leaves, shape)
 

@@ -219,8 +219,9 @@ class Lambda(Transform):
     def __init__(self, lambd: Callable[[Any], Any], *types: type):
         if not callable(lambd) or not all(isinstance(t, type) for t in types):
             raise ValueError(f"Lambda takes a function and types, got {(lambd, *types)!r}")
-        for foreign in (t for t in types if t.__module__.startswith("torchvision.")):  # no leaf is of it: fn would never run
-            raise ValueError(f"Lambda runs on vdata's types: write vdata.tensors.{foreign.__name__} for torchvision's {foreign.__name__}")
+        foreign = [t.__name__ for t in types if t.__module__.startswith("torchvision.")]
+        if foreign:  # no leaf is of it, so fn would never run
+            raise ValueError(f"Lambda takes vdata's types, not torchvision's: write vdata.tensors.{foreign[0]}")
         put(self, fn=lambd, types=types or (object,))
 
     def after(self, params: Params, info: Info) -> Info:

@@ -163,12 +163,15 @@ __all__ = [
 ]
 
 
+_SUFFIXES = ("_bounding_boxes", "_keypoints", "_image", "_video", "_mask")
+
+
 def __getattr__(name: str) -> Any:
     """A name that is not here says which is near; torchvision's kernels (`resize_mask`) are their verb."""
     if name.startswith("_"):
         raise AttributeError(name)
-    for suffix in ("_bounding_boxes", "_keypoints", "_image", "_video", "_mask"):
-        if name.removesuffix(suffix) in __all__ and name.endswith(suffix):
-            raise AttributeError(f"vdata.transforms.functional has no {name}: {name.removesuffix(suffix)} finds the kernel by its input's type")
+    verbs = [name.removesuffix(s) for s in _SUFFIXES if name.endswith(s) and name.removesuffix(s) in __all__]
     near = difflib.get_close_matches(name, __all__, 1)
-    raise AttributeError(f"vdata.transforms.functional has no {name}" + (f": did you mean {near[0]}?" if near else ""))
+    hint = f": did you mean {near[0]}?" if near else ""
+    hint = f": {verbs[0]} finds the kernel by the type of its input" if verbs else hint
+    raise AttributeError(f"vdata.transforms.functional has no {name}{hint}")
