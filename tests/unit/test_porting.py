@@ -34,6 +34,9 @@ def test_a_choice_of_cutmix_and_mixup_stands_in_a_collate_function():
     assert type(mixed) is torch.Tensor and mixed.shape == (2, 3, 8, 8) and shares.shape == (2, 3)
     with pytest.raises(ValueError, match="a batch of 6 takes as many keys"):
         T.RandomChoice(blends())(images, labels, key=Key.of(0))
+    unlike = T.RandomChoice([T.CutMix(num_classes=3), T.MixUp(num_classes=4)])
+    with pytest.raises(PlanError, match="the same num_classes"):
+        unlike(images, labels, key=Key.of(0, 0, np.arange(6)))
 
 
 def test_a_choice_by_hand_is_that_of_a_batch():

@@ -232,7 +232,9 @@ def _seen_window(steps: Sequence[Step]) -> tuple[Any, Any, Any, Any]:
     height, width = steps[0].size
     left, right, top, bottom = 0.0, float(width), 0.0, float(height)
     for number in range(1, len(steps)):
-        a, b, c, d, e, f = composed(steps[:number]).inverse(steps[0].size).matrix  # quarter turns among the steps may swap axes
+        move = composed(steps[:number])
+        assert isinstance(move, Map)  # steps that are upright together are affine each; quarter turns among them swap axes
+        a, b, c, d, e, f = move.inverse(steps[0].size).matrix
         high, wide = steps[number].size
         left = np.maximum(left, c + np.minimum(a * wide, 0) + np.minimum(b * high, 0))
         right = np.minimum(right, c + np.maximum(a * wide, 0) + np.maximum(b * high, 0))

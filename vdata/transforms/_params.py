@@ -74,7 +74,7 @@ def scatter(into: Any, params: Any, rows: np.ndarray, count: int) -> Any:
     """Parameters drawn for some of `count` rows, written into those for all; `into` is None at first."""
     if isinstance(params, Mapping):
         if set(params) == _SPARSE:
-            return _scattered(into, params, rows, count)
+            return _scattered(into, dict(params), rows, count)
         return {n: scatter(None if into is None else into[n], v, rows, count) for n, v in params.items()}
     if isinstance(params, list):
         return [scatter(None if into is None else into[i], v, rows, count) for i, v in enumerate(params)]

@@ -52,11 +52,11 @@ def blank(x: Tensor, height: int, width: int, fill: Fill = 0) -> Tensor:
 
 def colour(x: Tensor, fill: Fill) -> Tensor:
     """A fill as a tensor of x's dtype that broadcasts over x [..., C, H, W]: [] or [C, 1, 1]."""
+    if not all(_holds(x.dtype, f) for f in ((fill,) if isinstance(fill, (int, float)) else fill)):
+        raise ValueError(
+            f"new pixels would be {fill}, which {str(x.dtype).removeprefix('torch.')} cannot hold: cast first, or set fill"
+        )
     if isinstance(fill, (int, float)):
-        if not _holds(x.dtype, fill):
-            raise ValueError(
-                f"new pixels would be {fill}, which {str(x.dtype).removeprefix('torch.')} cannot hold: cast first, or set fill"
-            )
         return torch.tensor(fill, device=x.device).to(x.dtype)
     if len(fill) not in (1, x.shape[-3]):
         raise ValueError(f"fill has {len(fill)} numbers, but the picture has {x.shape[-3]} channels")
@@ -122,4 +122,6 @@ def cast_rounded(x: Tensor, dtype: torch.dtype) -> Tensor:
     if x.dtype == dtype or dtype.is_floating_point or dtype == torch.bool:
         return x.to(dtype)
     info = torch.iinfo(dtype)
-    return x.round().clamp(info.min, info.max).to(dtype)
+    # No float is 2**63 - 1: the bound for int64 is the float64 below (float32 has that of 2**63 - 2**39 at least).
+    most = min(info.max, 2**63 - (1024 if x.dtype == torch.float64 else 1 << 39))
+    return x.round().clamp(info.min, most).to(dtype)

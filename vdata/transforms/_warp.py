@@ -226,9 +226,10 @@ def _resampled(x: Tensor, move: Map, mode: InterpolationMode, how: How, fill: Fi
     flat = work if down.ndim == 2 and across.ndim == 2 else work.reshape(x.shape[0], -1, *x.shape[-2:])
     lift = lambda w: w if w.ndim == 2 else w[:, None]
     out = flat @ lift(across).transpose(-1, -2)
-    if x.dtype == torch.uint8:  # as torch's own byte kernel, which keeps bytes between its two passes
-        out = out.round().clamp(0, 255)
+    if x.dtype == torch.uint8:  # as torch's own byte kernel, which keeps bytes between its two passes, and rounds halves up
+        out = (out + 0.5).floor_().clamp_(0, 255)
     out = lift(down) @ out
+    out = (out + 0.5).floor_() if x.dtype == torch.uint8 else out
     out = out.reshape(*x.shape[:-2], *move.size)
     if how.window is None:  # what reads from outside of the canvas is new
         inside = _covered(e, f, height, move.size[0], x)[..., :, None] & _covered(a, c, width, move.size[1], x)[..., None, :]

@@ -178,6 +178,10 @@ def _rows_of_each(outs: list[Any], chosen: list[torch.Tensor]) -> Any:
             if isinstance(leaf, torch.Tensor) and leaf.ndim and len(leaf) == len(rows):
                 mine = rows.to(leaf.device).reshape(-1, *[1] * (leaf.ndim - 1))
                 new, old = (v.plain() if isinstance(v, TypedTensor) else v for v in (others[name], leaf))
+                if new.shape != old.shape:
+                    raise PlanError(
+                        f"the transforms to choose from make {name!r} of shapes {list(old.shape)} and {list(new.shape)}: give all the same num_classes"
+                    )
                 whole = torch.where(mine, new, old)
                 leaves[name] = leaf.like(whole) if isinstance(leaf, TypedTensor) else whole
     return unflatten(leaves, shape)
