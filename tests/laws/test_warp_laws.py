@@ -61,7 +61,7 @@ def test_flow_and_key_points_tell_the_same_story(t):
         error = (values - (out["p2"].plain() - out["p1"].plain()))[solid].norm(dim=-1)
         # Straight maps keep an affine flow affine, so reading between pixels costs nothing; bent ones make it bend.
         bent = any(w in repr(t) for w in ("Perspective", "Elastic", "Grid"))
-        assert error.numel() > 20 and error.max() < (0.15 if bent else 1e-4)
+        assert error.numel() > 20 and error.max() < (0.2 if bent else 1e-4)
         checked += error.numel()
     assert checked > 300
 

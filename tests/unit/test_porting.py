@@ -12,8 +12,8 @@ from torchvision.transforms.v2 import functional as tvf
 
 from vdata import Batch, Key
 from vdata import transforms as T
-from vdata.errors import PlanError
-from vdata.tensors import BoundingBoxes, Image
+from vdata.errors import NoKernelError, PlanError
+from vdata.tensors import BoundingBoxes, Image, KeyPoints, Mask
 from vdata.transforms import functional as F
 
 ARRAY = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
@@ -137,3 +137,75 @@ def test_messages_name_what_was_given():
     with pytest.raises(ValueError, match=r"interpolation must be one of nearest, .* got 'cubic'"):
         F.resize(PICTURE, 8, interpolation="cubic")
     assert T.InterpolationMode(TvMode.NEAREST_EXACT) is T.InterpolationMode.NEAREST_EXACT
+
+
+@pytest.mark.differs("Every transform of a PIL image", "a PIL image", "an Image; ToPILImage at the end makes it one again")
+def test_a_pil_image_becomes_an_image():
+    pic = PIL.Image.new("RGB", (6, 4))
+    assert isinstance(v2.RandomHorizontalFlip(1)(pic), PIL.Image.Image) and type(T.RandomHorizontalFlip(1)(pic)) is Image
+
+
+@pytest.mark.differs("Every transform of plain tensors beside the picture", "pass in silence", "raise NoKernelError, but for labels and what describes objects, by name")
+def test_plain_tensors_beside_a_picture_are_declared():
+    image, target = torch.zeros(3, 4, 6), {"image_id": torch.tensor([7]), "labels": torch.tensor([1])}
+    assert v2.Resize(2)(image, target)[1]["image_id"].tolist() == [7]
+    with pytest.raises(NoKernelError, match=r"passthrough=\('image_id',\)"):
+        T.Resize(2)(image, target)
+    assert T.Compose([T.Resize(2)], passthrough=("image_id",))(image, target)[1]["image_id"].tolist() == [7]
+
+
+@pytest.mark.differs("Resize, RandomResizedCrop, ScaleJitter ... of masks", "nearest, half a pixel off the picture", "nearest-exact, where the picture is read")
+def test_masks_are_resized_about_pixel_centres():
+    x = torch.arange(4, dtype=torch.uint8)[None].expand(4, 4).contiguous()
+    assert tvf.resize(tv_tensors.Mask(x), [2, 2])[0].tolist() == [0, 2]
+    assert F.resize(Mask(x), [2, 2])[0].tolist() == [1, 3]
+    assert torch.equal(tvf.resize(tv_tensors.Mask(x), [2, 2], interpolation=v2.InterpolationMode.NEAREST_EXACT), F.resize(Mask(x), [2, 2]).plain())
+
+
+@pytest.mark.differs("Flips of key points", "to W - 1 - x, where boxes go to W - x", "to W - x, as boxes")
+def test_key_points_are_flipped_as_boxes_are():
+    assert tvf.hflip(tv_tensors.KeyPoints([[1.0, 0.0]], canvas_size=(4, 6))).tolist() == [[4.0, 0.0]]
+    assert F.hflip(KeyPoints([[1.0, 0.0]], canvas_size=(4, 6))).tolist() == [[5.0, 0.0]]
+
+
+@pytest.mark.differs("Resizes and warps of integer boxes", "cut off to integers", "float32")
+def test_integer_boxes_become_floats_where_they_are_scaled():
+    boxes = {"format": "XYXY", "canvas_size": (4, 6)}
+    assert tvf.resize(tv_tensors.BoundingBoxes([[1, 1, 3, 3]], **boxes), [2, 3]).tolist() == [[0, 0, 1, 1]]
+    assert F.resize(BoundingBoxes([[1, 1, 3, 3]], **boxes), [2, 3]).tolist() == [[0.5, 0.5, 1.5, 1.5]]
+
+
+@pytest.mark.differs("fill=number of Pad, RandomCrop ... for masks", "fills masks too", "fills pictures; masks get ignore_index, or fill={Mask: ...}")
+def test_a_number_fills_pictures_alone():
+    x = torch.ones(2, 2, dtype=torch.uint8)
+    assert v2.Pad(1, fill=5)(tv_tensors.Mask(x))[0].tolist() == [5] * 4
+    assert T.Pad(1, fill=5)(Mask(x, ignore_index=255))[0].tolist() == [255] * 4 and T.Pad(1, fill={Mask: 5})(Mask(x))[0].tolist() == [5] * 4
+
+
+@pytest.mark.differs("pad, Pad by less than 0", "crops tensors and PIL images", "raises ValueError: crop says so")
+def test_padding_is_at_least_nothing():
+    assert tvf.pad(torch.zeros(3, 4, 6), [-1]).shape == (3, 2, 4)
+    with pytest.raises(ValueError, match="at least 0, got -1"):
+        F.pad(torch.zeros(3, 4, 6), [-1])
+
+
+@pytest.mark.differs("to_pil_image of floats", "cut off: 0.999 becomes 254", "equal shares of 256 levels, as ToDtype")
+def test_floats_become_bytes_by_equal_shares():
+    x = torch.full((1, 1, 1), 0.999)
+    assert tvf.to_pil_image(x).getpixel((0, 0)) == 254 and F.to_pil_image(x).getpixel((0, 0)) == 255
+
+
+@pytest.mark.differs("Every class", "an nn.Module (.eval, .to, nn.Sequential), get_params, make_params, transform", "a frozen value: draw(key, info), apply(params, sample), Compose")
+def test_a_transform_is_no_module():
+    assert isinstance(v2.Resize(8), torch.nn.Module) and v2.RandomCrop.get_params(torch.zeros(3, 4, 6), (4, 6)) == (0, 0, 4, 6)
+    with pytest.raises(TypeError, match="not a Module"):
+        torch.nn.Sequential(T.Resize(8))
+    assert T.Resize(8) == T.Resize(8) and v2.Resize(8) != v2.Resize(8)
+
+
+def test_a_batch_of_one_is_mixed_with_itself():
+    """As in torchvision: the last batch of an epoch, with one sample, does not end the training."""
+    x, y = torch.rand(1, 3, 4, 4), torch.tensor([1])
+    for mix in (T.MixUp(num_classes=2), T.CutMix(num_classes=2)):
+        images, labels = mix(x, y)
+        assert torch.allclose(images, x) and labels.tolist() == [[0.0, 1.0]]

@@ -15,7 +15,9 @@ IOU = T.RandomIoUCrop(min_scale=0.4, max_scale=0.6, sampler_options=[0.0])
 
 
 def boxes(*rows, **how):
-    return BoundingBoxes(torch.tensor(rows, dtype=torch.float32).reshape(-1, 4), format="XYXY", **{"canvas_size": SIZE, **how})
+    return BoundingBoxes(
+        torch.tensor(rows, dtype=torch.float32).reshape(-1, 4), format="XYXY", **{"canvas_size": SIZE, **how}
+    )
 
 
 def picture(size=SIZE, seed=0):
@@ -74,9 +76,13 @@ def test_a_leaf_whose_samples_no_longer_join_is_named():
         T.RandomApply([T.ToDtype(torch.float32, scale=True)])(batch, key=Key.of(0, 0, np.arange(B)))
 
 
-@pytest.mark.parametrize("turn", [T.RandomTranspose(1), T.RandomRotation((90, 90), expand=True), T.RandomRotation((30, 30))])
+@pytest.mark.parametrize(
+    "turn", [T.RandomTranspose(1), T.RandomRotation((90, 90), expand=True), T.RandomRotation((30, 30))]
+)
 def test_fused_steps_may_turn_the_picture_there_and_back_before_a_resize(turn):
-    back = turn if isinstance(turn, T.RandomTranspose) else T.RandomRotation((-turn.degrees[0],) * 2, expand=turn.expand)
+    back = (
+        turn if isinstance(turn, T.RandomTranspose) else T.RandomRotation((-turn.degrees[0],) * 2, expand=turn.expand)
+    )
     smooth = Image(torch.linspace(0, 1, SIZE[0] * SIZE[1]).reshape(1, *SIZE))
     steps = [turn, back, T.Resize((10, 13))]
     sample = {"image": smooth, "boxes": boxes([2, 3, 9, 11], [5, 5, 20, 15])}
@@ -119,7 +125,12 @@ def test_a_move_that_does_not_say_where_boxes_went_makes_them_unknown():
 def test_boxes_of_a_second_frame_are_foreseen_where_they_go():
     t = T.RandomRelativeMotion(10, (0.1, 0.1), (0.8, 1.2))
     flow = Flow(torch.ones(2, *SIZE), views=("image1", "image2"))
-    sample = {"image1": picture(), "image2": picture(seed=1), "flow": flow, "boxes": boxes([4, 5, 12, 13], frame="image2")}
+    sample = {
+        "image1": picture(),
+        "image2": picture(seed=1),
+        "flow": flow,
+        "boxes": boxes([4, 5, 12, 13], frame="image2"),
+    }
     info = T.Info.of([sample])
     params = t.draw(Key.of(1), info)
     seen, real = t.after(params, info).boxes["boxes"][0], t.apply(T.row(params, 0), sample)["boxes"]
@@ -158,3 +169,21 @@ def test_bytes_that_grow_twofold_round_halves_in_a_batch_as_alone():
         worst = max(worst, int(differ.max()))
         assert (differ > 0).double().mean() < 0.03
     assert worst <= 1
+
+
+@pytest.mark.parametrize("before", [T.SetClampingMode(None), T.RandomStereoFlip(1), T.RandomSwapFrames(1)], ids=repr)
+def test_no_window_is_foretold_by_boxes_as_they_were(before):
+    """What changes boxes without moving the canvas tells RandomIoUCrop so: it foresees the window that it takes, or none."""
+    flow = Flow(torch.zeros(2, 30, 36))
+    for seed in range(25):
+        box = torch.tensor([[-4.0 + seed % 5, 2, 12, 20], [18, 9, 40, 28], [3, 14, 30, 33]])
+        sample = {
+            "image1": Image(torch.zeros(3, 30, 36)), "image2": Image(torch.zeros(3, 30, 36)), "flow": flow, "back": Flow(torch.zeros(2, 30, 36), views=("image2", "image1")),
+            "boxes": BoundingBoxes(box, format="XYXY", canvas_size=(30, 36), frame="image1"),
+        }  # fmt: skip
+        t = T.Compose([before, T.RandomCrop(24), T.RandomIoUCrop()])
+        params = t.draw(Key.of(seed), T.Info.of([sample]))
+        told = t.after(params, T.Info.of([sample])).sizes
+        got = t.apply(T.row(params, 0), sample)
+        for frame, sizes in told.items():
+            assert tuple(sizes[0].tolist()) == got[frame].canvas

@@ -42,11 +42,12 @@ from typing import Any
 from vdata.key import Key
 from vdata.transforms import functional
 from vdata.transforms._base import Transform, same_size, value
+from vdata.transforms._bent import Bent
 from vdata.transforms._geometric import Geometric
 from vdata.transforms._info import Info
 from vdata.transforms._instances import Instances
 from vdata.transforms._json import from_json, to_json
-from vdata.transforms._map import Bent, Map, Projective
+from vdata.transforms._map import Map, Projective
 from vdata.transforms._mixing import Mixing
 from vdata.transforms._op import Op, SpatialOp, op, spatial
 from vdata.transforms._params import Params, params_from_json, params_to_json, row

@@ -68,7 +68,10 @@ class Transform:
 
     def apply(self, params: Params, sample: Leaves) -> Any:
         """The sample moved by one row of params (`row(params, b)`); a tuple of samples where it makes several."""
-        raise NoKernelError(f"{type(self).__name__} has no apply")  # abstract: every public class defines it
+        raise NoKernelError(
+            f"{type(self).__name__} has no apply: a transform of one's own defines draw(key, info) and apply(params, sample), not "
+            "torchvision's make_params and transform; a function of one leaf is Lambda(fn)"
+        )
 
     def inverse(self, params: Params, sample: Leaves, info: Info) -> Leaves:
         """What lies on the transformed canvas, such as predictions, back on the original one.
@@ -216,13 +219,19 @@ def check_leaves(transform: Transform, leaves: Mapping[str, Any]) -> None:
             continue
         if isinstance(value, (torch.Tensor, np.ndarray, np.generic)) and value.ndim == 0:
             continue
-        what = f"a plain {type(value).__module__.split('.')[0]} {type(value).__name__}"
+        package = type(value).__module__.split(".")[0]
+        if package == "torchvision":
+            raise NoKernelError(
+                f"{type(transform).__name__} met {name or 'the input'!r}, a {type(value).__name__} of torchvision: turn the sample "
+                "into vdata's types with vdata.interop.torchvision.from_tv"
+            )
+        what = f"a plain {package} {type(value).__name__}"
         if isinstance(value, (torch.Tensor, np.ndarray)):
             what += f" of shape {list(value.shape)}"
         raise NoKernelError(
             f"{type(transform).__name__} met {name or 'the input'!r}, {what}: it may be spatial, so it is not passed in silence. "
-            f"Wrap it in one of vdata.tensors (Image, Mask, BoundingBoxes, KeyPoints, Flow, Video, Label), "
-            f"or declare that it stays as it is: Compose([...], passthrough=({last!r},))"
+            f"Wrap it in one of vdata.tensors (Image, Mask, BoundingBoxes, KeyPoints, Flow, Video, Label)"
+            + (f", or declare that it stays as it is: Compose([...], passthrough=({last!r},))" if name else "")
         )
 
 

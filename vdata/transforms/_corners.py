@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vdata.transforms._bent import Bent
 from vdata.transforms._lift import is_rows
-from vdata.transforms._map import Bent, Chain, Map, Move
+from vdata.transforms._map import Chain, Map, Move
 
 UPRIGHT = ("XYXY", "XYWH", "CXCYWH")
 

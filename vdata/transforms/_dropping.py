@@ -81,6 +81,12 @@ def bound(sample: Leaves, anchor: str, given: Instances | None, also: Sequence[s
     names = [
         n for n in dict.fromkeys([anchor, *group, *also]) if n == anchor or n in also or _objects(sample.get(n), given)
     ]
+    flat = home + "masks"
+    if given is None and _looks_bound(sample.get(flat), len(sample[anchor])):
+        raise PlanError(
+            f"{flat!r} is a semantic Mask of shape {list(sample[flat].shape)} beside {anchor!r} with as many rows: one mask an object is "
+            'Mask(..., kind="instance"); a semantic mask is called "mask"'
+        )
     for name in names:
         if f"{name}.0" in sample or (isinstance(sample.get(name), np.ndarray) and sample[name].ndim):
             raise PlanError(
@@ -89,6 +95,11 @@ def bound(sample: Leaves, anchor: str, given: Instances | None, also: Sequence[s
             )
     found = Instances(*names).of(sample)
     return list(found)
+
+
+def _looks_bound(masks: Any, count: int) -> bool:
+    """Whether what is called "masks" has a plane for each object, and yet is said to be semantic."""
+    return isinstance(masks, Mask) and masks.kind == "semantic" and masks.ndim == 3 and len(masks) == count > 1
 
 
 def _objects(value: Any, given: Instances | None) -> bool:

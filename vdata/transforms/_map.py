@@ -44,6 +44,16 @@ class Move:
         """Whether whole numbers stay whole numbers."""
         return False
 
+    @property
+    def rowed(self) -> bool:
+        """Whether it is a map for each row of the points [R, ..., 2]."""
+        return False
+
+    def origins(self, rows: int | None, device: torch.device) -> Tensor:
+        """Where the new pixels' centres came from: float64 [h, w, 2], or [rows, h, w, 2]."""
+        centres = pixel_centres(self.size, device)
+        return self.back(centres if rows is None else centres.expand(rows, *centres.shape))
+
     def then(self, other: Move) -> Move:
         """First this, then `other`."""
         return Chain((self, other), other.size)
@@ -63,6 +73,10 @@ class Map(Move):
     matrix: tuple[Number, Number, Number, Number, Number, Number]
     size: Size
     affine = True
+
+    @property
+    def rowed(self) -> bool:
+        return any(is_rows(v) for v in self.matrix)
 
     @property
     def whole(self) -> bool:
@@ -119,6 +133,10 @@ class Projective(Move):
     size: Size
 
     @property
+    def rowed(self) -> bool:
+        return any(is_rows(v) for v in self.matrix)
+
+    @property
     def mirrors(self) -> Any:
         return self._adjugate()[1] < 0
 
@@ -152,73 +170,15 @@ def _projected(matrix: list[Any], points: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Bent(Move):
-    """Given by where each new pixel comes from: back(y) = y + d(y), d read between pixel centres, the border continued.
-
-    field  float [2, H, W] ([R, 2, H, W] for rows): d in pixels, (right, down)
-
-    The way forth solves x + d(x) = y by fixed-point iteration, which converges where d bends by less than 1 a pixel
-    (`bend`). Source of the iteration: Chen et al., "A simple fixed-point approach to invert a deformation field",
-    Medical Physics 2008.
-    """
-
-    field: Tensor
-    size: Size
-    steps = 40
-
-    def of(self, points: Tensor) -> Tensor:
-        steepest = float(self.bend.max())
-        if steepest >= 1:
-            raise ValueError(
-                f"the displacement bends by {steepest:.2f} pixels a pixel: from 1 on the canvas folds over, and boxes, points and flow have no "
-                "one place to go. Make it smoother or smaller"
-            )
-        target = points.double()
-        x, moved = target, target
-        for _ in range(self.steps):
-            x, moved = target - self.shift(x), x
-            if not bool(((x - moved).abs() > 1e-9).any()):  # NaN, where a point is none, is not above it
-                break
-        return x.to(points.dtype)
-
-    def back(self, points: Tensor) -> Tensor:
-        return points + self.shift(points.double()).to(points.dtype)
-
-    def shift(self, points: Tensor) -> Tensor:
-        """d at points, float64; at points that are not numbers some number."""
-        points = torch.nan_to_num(points)
-        field = self.field.to(points.device)
-        height, width = field.shape[-2:]
-        x, y = (points[..., 0] - 0.5).clamp(0, width - 1), (points[..., 1] - 0.5).clamp(0, height - 1)
-        left, top = x.floor(), y.floor()
-        fx, fy = (x - left).unsqueeze(-1), (y - top).unsqueeze(-1)
-        j, i = left.long(), top.long()
-        right, low = (j + 1).clamp(max=width - 1), (i + 1).clamp(max=height - 1)
-        above = self._at(field, i, j).lerp(self._at(field, i, right), fx)
-        below = self._at(field, low, j).lerp(self._at(field, low, right), fx)
-        return above.lerp(below, fy)
-
-    @staticmethod
-    def _at(field: Tensor, i: Tensor, j: Tensor) -> Tensor:
-        if field.ndim == 3:
-            return field[:, i, j].movedim(0, -1).double()
-        row = torch.arange(len(field), device=field.device).reshape(-1, *[1] * (i.ndim - 1))
-        return field.movedim(1, -1)[row, i, j].double()
-
-    @property
-    def bend(self) -> Tensor:
-        """The steepest change of d a pixel, [] or [R]: below 1 the map has an inverse everywhere."""
-        across, down = self.field.diff(dim=-1).abs(), self.field.diff(dim=-2).abs()
-        most = lambda t: t.flatten(-3).amax(-1) if t.numel() else t.new_zeros(t.shape[:-3])
-        return most(across) + most(down)
-
-
-@dataclass(frozen=True, eq=False)
 class Reverse(Move):
     """The way back of a map that has no formula for it."""
 
     move: Move
     size: Size
+
+    @property
+    def rowed(self) -> bool:
+        return self.move.rowed
 
     @property
     def mirrors(self) -> Any:
@@ -246,6 +206,10 @@ class Chain(Move):
 
     parts: tuple[Move, ...]
     size: Size
+
+    @property
+    def rowed(self) -> bool:
+        return any(part.rowed for part in self.parts)
 
     @property
     def mirrors(self) -> Any:
@@ -298,7 +262,7 @@ def push_flow(raster: Tensor, first: Move, second: Move) -> Tensor:
     if isinstance(first, Map) and isinstance(second, Map):
         return _pushed_affine(raster, first, second)
     here = pixel_centres(first.size, raster.device)
-    start = first.back(here if raster.ndim == 3 else here.expand(*raster.shape[:-3], *here.shape))
+    start = first.origins(raster.shape[0] if first.rowed else None, raster.device)
     vectors = raster.double().movedim(-3, -1)
     return (second.of(start + vectors) - here).movedim(-1, -3).to(raster.dtype)
 

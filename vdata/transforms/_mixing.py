@@ -68,13 +68,16 @@ class Mixing(Transform):
 
     def apply_among(self, params: Params, batch: Batch, rows: np.ndarray, whole: Batch) -> Batch:
         """Samples that are `rows` of a whole batch, mixed with others of the whole."""
-        if whole.size < 2:
-            raise PlanError(f"{self} needs partners, and a batch of one sample has none: make batches larger, or apply it before .batch")
         return self.mix_rows(params, batch, self.within(Key(params["partners"]), whole, rows), whole)
 
     def within(self, key: Key, whole: Batch, rows: np.ndarray | None = None) -> np.ndarray:
-        """The partners of rows of a batch (of all) among all others of it, int64 [R, partners]; by positions, not places in it."""
+        """The partners of rows of a batch (of all) among all others of it, int64 [R, partners]; by positions, not places in it.
+
+        A batch of one sample, the last of an epoch, is its own partner.
+        """
         rows = np.arange(whole.size) if rows is None else rows
+        if whole.size == 1:
+            return np.zeros((len(rows), self.partners), np.int64)
         order = np.array(sorted(range(whole.size), key=lambda b: whole.at[b]))
         rank = np.argsort(order)[rows]
         steps = key.integers(1, whole.size, self.partners)

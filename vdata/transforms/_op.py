@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import PIL.Image
 from torch import Tensor
 
 from vdata.errors import NoKernelError
@@ -26,8 +27,8 @@ from vdata.tensors import BoundingBoxes, Flow, Image, KeyPoints, Mask, TypedTens
 from vdata.transforms._corners import move_boxes
 from vdata.transforms._follow import new_pixels, pushed_points
 from vdata.transforms._lift import has_rows, is_rows
-from vdata.transforms._map import Move, push_flow
-from vdata.transforms._warp import How, read_flow, sources, warped
+from vdata.transforms._map import Map, Move, push_flow
+from vdata.transforms._warp import How, permutes, read_flow, sources, warped
 
 Kernel = Callable[..., Any]
 
@@ -68,9 +69,14 @@ class Op:
         """The kernel for a type, or NoKernelError naming the types that have one."""
         if kind not in self.kernels:
             known = ", ".join(t.__name__ for t in self.kernels)
+            package = kind.__module__.partition(".")[0]
+            what = kind.__name__ if package in ("vdata", "builtins") else f"{package} {kind.__name__}"
+            remedy = "Wrap the value in one of vdata.tensors"
+            if package == "torchvision":
+                remedy = "Turn it into vdata's with vdata.interop.torchvision.from_tv"
             raise NoKernelError(
-                f"{self.name} does not know how to move a {kind.__name__}. It knows {known}. "
-                f"Wrap the value in one of vdata.tensors, or register a kernel: @{self.name}.on({kind.__name__})"
+                f"{self.name} does not know how to move a {what}. It knows {known} of vdata.tensors. {remedy}, "
+                f"or register a kernel: @{self.name}.on({kind.__name__})"
             )
         return self.kernels[kind]
 
@@ -80,13 +86,18 @@ class Op:
         given = {**self._defaults, **dict(zip(names, args)), **kwargs}
         if len(given) == len(names) and len(args) <= len(names) and kwargs.keys().isdisjoint(names[: len(args)]):
             return given
-        bound = self.signature.bind(None, *args, **kwargs)  # slower, and says which argument is wrong
+        try:
+            bound = self.signature.bind(None, *args, **kwargs)  # slower, and says which argument is wrong
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {error}") from None
         raise TypeError(f"{self.name} cannot take {bound}")
 
     def __call__(self, inpt: Any, *args: Any, **kwargs: Any) -> Any:
         arguments = self.arguments(*args, **kwargs)
         if type(inpt) is Tensor:  # torchvision's rule for functionals: a plain tensor is an image
             return _untyped(self.kernel(Image)(Image(inpt), **arguments))
+        if isinstance(inpt, PIL.Image.Image):  # as transforms do
+            inpt = Image(inpt)
         out = self.kernel(type(inpt))(inpt, **arguments)
         return inpt.like(out) if type(out) is Tensor and isinstance(inpt, TypedTensor) else out
 
@@ -240,7 +251,10 @@ class SpatialOp(Op):
         return warped(x.plain(), self._place(canvas, arguments), how, new_pixels(x, arguments.get("fill")))
 
     def _flow_by_map(self, x: Flow, /, **arguments: Any) -> Tensor:
-        at = sources(self._place(x.canvas, arguments), x)
+        move = self._place(x.canvas, arguments)
+        if isinstance(move, Map) and permutes(move):
+            return warped(x.plain(), move, How(), new_pixels(x))
+        at = sources(move, x)
         return read_flow(x.plain(), at, x.sparse, self._reading(arguments).window)
 
     def _move_points(self, x: KeyPoints, /, **arguments: Any) -> KeyPoints:

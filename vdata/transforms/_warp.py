@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from vdata.transforms._lift import is_rows
-from vdata.transforms._map import Bent, Map, Move, Projective, pixel_centres
+from vdata.transforms._map import Map, Move, Projective, pixel_centres
 from vdata.transforms._pixels import Fill, cast_rounded, colour, cut, extend
 from vdata.transforms.interpolation import InterpolationMode
 
@@ -33,6 +33,7 @@ class How:
     border     what lies outside of the canvas: "constant" (the fill) or "edge"; where pixels are moved by index also "reflect"
                and "symmetric"
     corner     nearest pixels are those at the new pixels' corners, not their centres: what torchvision's NEAREST does in resize
+    blends     upright maps too mix the border pixel with the fill beyond it, each by its share; else they continue the border pixel
     window     (top, left, height, width), numbers or one a row: all that is read; None for the whole canvas
     """
 
@@ -40,6 +41,7 @@ class How:
     antialias: bool = False
     border: str = "constant"
     corner: bool = False
+    blends: bool = False
     window: tuple[Any, Any, Any, Any] | None = None
 
 
@@ -53,7 +55,7 @@ def warped(x: Tensor, move: Move, how: How, fill: Fill = 0) -> Tensor:
         return x.new_empty((*x.shape[:-2], *move.size))
     if isinstance(move, Map) and permutes(move):
         return _moved_by_index(x, move, how.border, fill)
-    if isinstance(move, Map) and move.upright and mode not in NEAREST:
+    if isinstance(move, Map) and move.upright and mode not in NEAREST and not how.blends:
         return _resampled(x, move, mode, how, fill)
     if mode in NEAREST and isinstance(move, Map):
         return _nearest_by_map(x, move, how, fill)
@@ -116,21 +118,16 @@ def _grid_of(move: Map | Projective, x: Tensor) -> Tensor:
 
 def sources(move: Move, x: Tensor, corner: bool = False) -> Tensor:
     """Where each new pixel's centre (or corner) comes from: [h, w, 2], or [R, h, w, 2] where the map has rows."""
-    centres = pixel_centres(move.size, x.device) - (0.5 if corner else 0)
-    if isinstance(move, Bent) and tuple(move.field.shape[-2:]) == tuple(move.size) and not corner:
-        return centres + move.field.to(x.device).movedim(-3, -1)  # at pixel centres the displacement is what it is
     rows = rows_in(move, x)
-    return move.back(centres if rows is None else centres.expand(rows, *centres.shape))
+    if not corner:
+        return move.origins(rows, x.device)
+    corners = pixel_centres(move.size, x.device) - 0.5
+    return move.back(corners if rows is None else corners.expand(rows, *corners.shape))
 
 
 def rows_in(move: Move, x: Tensor) -> int | None:
     """How many rows the map has; None where one map is for all."""
-    parts = getattr(move, "parts", (move,))
-    for part in parts:
-        field = getattr(part, "field", None)
-        if (field is not None and field.ndim == 4) or any(is_rows(v) for v in getattr(part, "matrix", ())):
-            return x.shape[0]
-    return None
+    return x.shape[0] if move.rowed else None
 
 
 def permutes(move: Map) -> bool:
@@ -188,12 +185,12 @@ def between(x: Tensor, at: Tensor, mode: InterpolationMode, like: Tensor) -> Ten
 
 def blended(x: Tensor, grid: Tensor, mode: InterpolationMode, fill: Fill) -> Tensor:
     """Bilinear or bicubic values on a grid of `grid_sample`; where a tap lies outside, its share is the fill."""
-    out = _read(x, grid, mode, "zeros")
-    if not _is_zero(fill):
-        share = _read(torch.ones((len(grid), *x.shape[-2:]), dtype=out.dtype, device=x.device), grid, mode, "zeros")
-        share = share.reshape(len(grid), *share.shape[-2:])
-        out = out + (1 - over(share if len(grid) > 1 else share[0], out)) * colour(x, fill).to(out.dtype)
-    return cast_rounded(out, x.dtype)
+    if _is_zero(fill):
+        return cast_rounded(_read(x, grid, mode, "zeros"), x.dtype)
+    # What lies outside is read as 0: with the fill as the zero of the scale, each share of it comes out as it should.
+    work = x if x.dtype == torch.float64 else x.float()
+    beyond = colour(x, fill).to(work.dtype)
+    return cast_rounded(_read(work - beyond, grid, mode, "zeros") + beyond, x.dtype)
 
 
 def _grid_at(at: Tensor, x: Tensor) -> Tensor:

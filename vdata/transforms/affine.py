@@ -12,12 +12,13 @@ from vdata.transforms._base import Params, value
 from vdata.transforms._check import fill_value, interval, put
 from vdata.transforms._geometric import Geometric
 from vdata.transforms._info import Info
+from vdata.transforms._lift import is_rows
 from vdata.transforms._map import Map
 from vdata.transforms._op import spatial
 from vdata.transforms._warp import How
-from vdata.transforms.interpolation import InterpolationMode, tensor_mode
+from vdata.transforms.interpolation import InterpolationMode
 from vdata.transforms.pad import fill_by_type
-from vdata.transforms.rotate import angles, point
+from vdata.transforms.rotate import angles, point, reading, turn
 
 NEAREST = InterpolationMode.NEAREST
 
@@ -43,33 +44,39 @@ def affine(
 
 @affine.map
 def _(size: tuple[int, int], angle: Any, translate: Any, scale: Any, shear: Any, center: Any, **_: Any) -> Map:
+    if not is_rows(scale) and not scale > 0:
+        raise ValueError(f"scale must be above 0, got {scale!r}")
     x, y = (size[1] / 2, size[0] / 2) if center is None else (center[0], center[1])
-    right, down = _pair(translate, "translate", 0.0)
-    along, across = (np.deg2rad(v) for v in _pair(shear, "shear", None))
-    quarter = (np.mod(angle, 90.0) == 0) & (along == 0) & (across == 0)
-    turn = np.deg2rad(angle)
-    # The product of a rotation and two shears, written out; source: the decomposition that torchvision's documentation gives.
-    a, b = np.cos(turn - across) / np.cos(across), -np.cos(turn - across) * np.tan(along) / np.cos(across) - np.sin(turn)
-    d, e = np.sin(turn - across) / np.cos(across), -np.sin(turn - across) * np.tan(along) / np.cos(across) + np.cos(turn)
-    a, b, d, e = (scale * np.where(quarter, np.round(v), v) for v in (a, b, d, e))
+    right, down = _pair(translate, "translate")
+    shear_x, shear_y = _pair(_both(shear), "shear")
+    along, across = np.tan(np.deg2rad(shear_x)), np.tan(np.deg2rad(shear_y))
+    cosine, sine = turn(angle)
+    # Sheared by (1, -along, 0, 1), then by (1, 0, -across, 1), then turned: the first column of the last two, then all.
+    a, d = cosine + sine * across, sine - cosine * across
+    b, e = -sine - a * along, cosine - d * along
+    a, b, d, e = (scale * v for v in (a, b, d, e))
     rows = (a, b, x + right - a * x - b * y, d, e, y + down - d * x - e * y)
     return Map(tuple(v if np.ndim(v) else float(v) for v in rows), size)  # type: ignore[arg-type]
 
 
-def _pair(given: Any, name: str, other: float | None) -> tuple[Any, Any]:
-    """(along x, along y); a sequence of one stands beside `other`, or beside itself where that is None."""
+def _both(shear: Any) -> Any:
+    """A number is along x alone, a sequence of one along both."""
+    if isinstance(shear, (int, float)):
+        return shear, 0.0
+    return shear if len(shear) != 1 or is_rows(shear) else (shear[0], shear[0])
+
+
+def _pair(given: Any, name: str) -> tuple[Any, Any]:
     if isinstance(given, np.ndarray):
-        return (given[:, 0], given[:, 1]) if given.ndim == 2 else (given, np.zeros_like(given))
-    if isinstance(given, (int, float)):
-        return given, 0.0
-    if len(given) not in (1, 2):
-        raise ValueError(f"{name} is one number or two, (along x, along y), got {given!r}")
-    return given[0], given[1] if len(given) == 2 else given[0] if other is None else other
+        return given[:, 0], given[:, 1]
+    if len(given) != 2:
+        raise ValueError(f"{name} has two numbers, along x and along y, got {given!r}")
+    return given[0], given[1]
 
 
 @affine.reads
 def _(interpolation: Any, **_: Any) -> How:
-    return How(interpolation)
+    return reading(interpolation)
 
 
 affine.clamps()
@@ -108,7 +115,7 @@ class RandomAffine(Geometric):
             put(self, scale=interval(tuple(self.scale), "scale", 0))
             if self.scale[0] <= 0:
                 raise ValueError(f"scale must be above 0, got {self.scale!r}")
-        put(self, interpolation=tensor_mode(self.interpolation), center=None if self.center is None else point(self.center))
+        put(self, interpolation=reading(self.interpolation).mode, center=None if self.center is None else point(self.center))
 
     def draw(self, key: Key, info: Info) -> Params:
         drawn: Params = {"angle": key.fold("angle").uniform(*self.degrees)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -215,6 +216,12 @@ class SetClampingMode(_Each):
 
     def __post_init__(self) -> None:
         _checked(self.clamping_mode)
+
+    def after(self, params: Params, info: Info) -> Info:
+        return replace(info, boxes={n: [self.changed(v) for v in values] for n, values in info.boxes.items()})
+
+    def inverse(self, params: Params, sample: Leaves, info: Info) -> Leaves:
+        return sample
 
     def changed(self, leaf: BoundingBoxes) -> Any:
         return leaf.like(leaf.plain(), clamping_mode=self.clamping_mode)

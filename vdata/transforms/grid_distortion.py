@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,11 @@ from vdata.transforms._base import Params, value
 from vdata.transforms._check import probability, put, whole
 from vdata.transforms._geometric import Geometric
 from vdata.transforms._info import Info
-from vdata.transforms._map import Bent
+from vdata.transforms._map import Move
 from vdata.transforms._op import spatial
 from vdata.transforms._warp import How
-from vdata.transforms.interpolation import InterpolationMode, tensor_mode
+from vdata.transforms.interpolation import InterpolationMode
+from vdata.transforms.rotate import reading
 
 BILINEAR = InterpolationMode.BILINEAR
 
@@ -34,30 +37,61 @@ def grid_distortion(inpt: Any, across: Any, down: Any, interpolation: Any = BILI
     """
 
 
+@dataclass(frozen=True, eq=False)
+class Stretched(Move):
+    """Old cells of unequal widths onto new ones of equal widths, evenly within each cell, on both axes: exact both ways.
+
+    across, down  edges of the old cells, float64 [n + 1] or [R, n + 1], from 0 to the canvas's width and height
+    """
+
+    across: Tensor
+    down: Tensor
+    size: tuple[int, int]
+
+    @property
+    def rowed(self) -> bool:
+        return self.across.ndim == 2
+
+    def of(self, points: Tensor) -> Tensor:
+        return self._moved(points, lambda old, new: (old, new))
+
+    def back(self, points: Tensor) -> Tensor:
+        return self._moved(points, lambda old, new: (new, old))
+
+    def _moved(self, points: Tensor, order: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) -> Tensor:
+        moved = []
+        for place, edges, length in zip(points.double().unbind(-1), (self.across, self.down), self.size[::-1], strict=True):
+            old = edges.to(points.device)
+            new = torch.linspace(0, length, old.shape[-1], dtype=torch.float64, device=points.device).expand_as(old)
+            moved.append(_between(place, *order(old, new)))
+        return torch.stack(moved, -1).to(points.dtype)
+
+
+def _between(place: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Places [...] (or [R, ...]) on a line whose edges `before`, [n + 1] or [R, n + 1], went to `after`; evenly between them."""
+    flat = place.reshape(len(before), -1) if before.ndim == 2 else place.reshape(-1)
+    cell = torch.searchsorted(before.contiguous(), flat.contiguous(), right=True).clamp(1, before.shape[-1] - 1)
+    low, high, start, end = (t.gather(-1, i) for t in (before, after.contiguous()) for i in (cell - 1, cell))
+    return (start + (flat - low) * (end - start) / (high - low)).reshape(place.shape)
+
+
 @grid_distortion.map
-def _(size: tuple[int, int], across: Any, down: Any, **_: Any) -> Bent:
-    right, below = (_shifts(np.asarray(s, np.float64), n) for s, n in ((across, size[1]), (down, size[0])))
-    if right.ndim == 1:
-        field = torch.stack([right.expand(size), below[:, None].expand(size)])
-    else:
-        shape = (len(right), *size)
-        field = torch.stack([right[:, None, :].expand(shape), below[:, :, None].expand(shape)], 1)
-    return Bent(field, size)
+def _(size: tuple[int, int], across: Any, down: Any, **_: Any) -> Stretched:
+    return Stretched(_edges(across, size[1], "across"), _edges(down, size[0], "down"), size)
 
 
-def _shifts(shares: np.ndarray, length: int) -> Tensor:
-    """How far before or after its own place each new pixel's centre is read on one axis: float64 [n], or [R, n]."""
-    edges = np.concatenate([np.zeros((*shares.shape[:-1], 1)), np.cumsum(shares, -1)], -1) * length
-    cells = shares.shape[-1]
-    place = (np.arange(length) + 0.5) * cells / length
-    cell = np.minimum(place.astype(np.int64), cells - 1)
-    old = edges[..., cell] + (place - cell) * shares[..., cell] * length
-    return torch.from_numpy(old - (np.arange(length) + 0.5))
+def _edges(given: Any, length: int, name: str) -> Tensor:
+    shares = np.asarray(given, np.float64)
+    if shares.ndim not in (1, 2) or not (shares > 0).all() or not np.allclose(shares.sum(-1), 1, atol=1e-6, rtol=0):
+        raise ValueError(f"{name} has a share above 0 for each cell, and they add up to 1; got {shares.tolist()}")
+    ends = np.cumsum(shares, -1)[..., :-1] * length
+    first, last = np.zeros((*shares.shape[:-1], 1)), np.full((*shares.shape[:-1], 1), float(length))
+    return torch.from_numpy(np.concatenate([first, ends, last], -1))
 
 
 @grid_distortion.reads
 def _(interpolation: Any, **_: Any) -> How:
-    return How(interpolation, border="edge")
+    return replace(reading(interpolation), border="edge")
 
 
 grid_distortion.clamps()
@@ -86,7 +120,7 @@ class GridDistortion(Geometric):
         limit = (-self.distort_limit, self.distort_limit) if isinstance(self.distort_limit, (int, float)) else tuple(self.distort_limit)
         if len(limit) != 2 or not -1 < limit[0] <= limit[1] < 1:
             raise ValueError(f"distort_limit is (least, greatest) within (-1, 1), or one number, got {self.distort_limit!r}")
-        put(self, distort_limit=limit, interpolation=tensor_mode(self.interpolation))
+        put(self, distort_limit=limit, interpolation=reading(self.interpolation).mode)
 
     def draw(self, key: Key, info: Info) -> Params:
         shares = {}

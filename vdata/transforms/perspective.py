@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from vdata.key import Key
-from vdata.transforms._base import Params, same_size, value
+from vdata.transforms._base import Params, value
 from vdata.transforms._check import fill_value, probability, put
 from vdata.transforms._geometric import Geometric
 from vdata.transforms._info import Info
 from vdata.transforms._map import Projective
 from vdata.transforms._op import spatial
 from vdata.transforms._warp import How
-from vdata.transforms.interpolation import InterpolationMode, tensor_mode
+from vdata.transforms.interpolation import InterpolationMode
 from vdata.transforms.pad import fill_by_type
+from vdata.transforms.rotate import reading
 
 BILINEAR = InterpolationMode.BILINEAR
 
@@ -71,7 +72,7 @@ def homography(before: Any, after: Any) -> np.ndarray:
 
 @perspective.reads
 def _(interpolation: Any, **_: Any) -> How:
-    return How(interpolation)
+    return reading(interpolation)
 
 
 perspective.clamps()
@@ -81,7 +82,8 @@ perspective.clamps()
 class RandomPerspective(Geometric):
     """With probability `p`, each corner drawn inwards by up to half of `distortion_scale` of the canvas; whole pixels, as torchvision.
 
-    All frames of a sample are of one size, and seen from one place.
+    Each frame of a sample is seen from the same place, in shares of its own size. Corners that would span no quadrangle
+    without a dent (from a scale of 2/3 on they may) are drawn half as far; what lies beyond the horizon is new.
 
     >>> RandomPerspective(p=1.0)(Image(torch.zeros(3, 16, 16))).shape
     torch.Size([3, 16, 16])
@@ -96,21 +98,37 @@ class RandomPerspective(Geometric):
     def __post_init__(self) -> None:
         probability(self.distortion_scale, "distortion_scale")
         probability(self.p)
-        put(self, interpolation=tensor_mode(self.interpolation), fill=fill_value(self.fill))
+        put(self, interpolation=reading(self.interpolation).mode, fill=fill_value(self.fill))
 
     def draw(self, key: Key, info: Info) -> Params:
-        sizes = same_size(self, info)
-        most = (self.distortion_scale * (sizes // 2)).astype(np.int64)  # (down, right)
-        room = np.repeat(most[:, ::-1], 4, 0).reshape(-1) + 1
-        inwards = (key.fold("corners").uniform(0, 1, 4, 2) * room.reshape(-1, 4, 2)).astype(np.int64)
-        return {"apply": key.fold("apply").bernoulli(self.p), "inwards": inwards}
+        return {"apply": key.fold("apply").bernoulli(self.p), "inwards": key.fold("inwards").uniform(0, 1, 4, 2)}
 
     def chosen(self, params: Params) -> Any:
         return params["apply"]
 
     def place(self, params: Params, size: tuple[int, int]) -> dict[str, Any]:
-        right, bottom = size[1] - 1, size[0] - 1
-        start = np.array([[0, 0], [right, 0], [right, bottom], [0, bottom]])
-        end = start + np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * np.asarray(params["inwards"])
+        start, end = self.corners(np.asarray(params["inwards"]), size)
         points = {"startpoints": start.tolist(), "endpoints": end if end.ndim == 3 else end.tolist()}
         return {**points, "interpolation": self.interpolation, "fill": fill_by_type(self.fill)}
+
+    def corners(self, inwards: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Where the corners were, [4, 2], and are, [(B,) 4, 2], for draws in [0, 1) of how far inwards they go."""
+        last = np.maximum(np.array([size[1], size[0]]) - 1, 1)
+        most = (self.distortion_scale * (np.array([size[1], size[0]]) // 2)).astype(np.int64)
+        start = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * last
+        steps = np.floor(inwards * (most + 1))
+        whole = start + _INWARDS * steps
+        return start, np.where(np.asarray(_bulges(whole))[..., None, None], whole, start + _INWARDS * (steps // 2))
+
+    def canvas(self, params: Params, sizes: np.ndarray) -> np.ndarray:
+        return sizes
+
+
+_INWARDS = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]])
+
+
+def _bulges(points: np.ndarray) -> Any:
+    """Whether quadrangles [..., 4, 2], in order clockwise, have no dent and no three corners on a line: [...]."""
+    sides = np.roll(points, -1, -2) - points
+    after = np.roll(sides, -1, -2)
+    return np.all(sides[..., 0] * after[..., 1] > sides[..., 1] * after[..., 0], -1)

@@ -13,9 +13,9 @@ from vdata.transforms._check import fill_value, interval, put
 from vdata.transforms._geometric import Geometric
 from vdata.transforms._info import Info
 from vdata.transforms.affine import affine
-from vdata.transforms.interpolation import InterpolationMode, tensor_mode
+from vdata.transforms.interpolation import InterpolationMode
 from vdata.transforms.pad import fill_by_type
-from vdata.transforms.rotate import angles
+from vdata.transforms.rotate import angles, reading
 
 
 @value
@@ -49,7 +49,7 @@ class RandomRelativeMotion(Geometric):
         put(self, degrees=angles(self.degrees, "degrees"), translate=shares, scale=interval(tuple(self.scale), "scale", 0))
         if self.scale[0] <= 0:
             raise ValueError(f"scale must be above 0, got {self.scale!r}")
-        put(self, interpolation=tensor_mode(self.interpolation), fill=fill_value(self.fill))
+        put(self, interpolation=reading(self.interpolation).mode, fill=fill_value(self.fill))
 
     def draw(self, key: Key, info: Info) -> Params:
         if info.second is None:

@@ -14,8 +14,9 @@ from vdata.transforms._geometric import Geometric
 from vdata.transforms._info import Info
 from vdata.transforms._map import Map
 from vdata.transforms._op import spatial
+from vdata.transforms._warp import NEAREST as ANY_NEAREST
 from vdata.transforms._warp import How
-from vdata.transforms.interpolation import InterpolationMode, tensor_mode
+from vdata.transforms.interpolation import InterpolationMode
 from vdata.transforms.pad import fill_by_type
 
 NEAREST = InterpolationMode.NEAREST
@@ -73,7 +74,7 @@ def _grown(size: tuple[int, int], cosine: Any, sine: Any) -> tuple[Any, Any]:
 
 @rotate.reads
 def _(interpolation: Any, **_: Any) -> How:
-    return How(interpolation)
+    return reading(interpolation)
 
 
 rotate.clamps()
@@ -98,7 +99,7 @@ class RandomRotation(Geometric):
 
     def __post_init__(self) -> None:
         put(self, degrees=angles(self.degrees, "degrees"), fill=fill_value(self.fill))
-        put(self, interpolation=tensor_mode(self.interpolation), center=None if self.center is None else point(self.center))
+        put(self, interpolation=reading(self.interpolation).mode, center=None if self.center is None else point(self.center))
         if self.expand and self.center is not None:
             raise ValueError("expand=True keeps the whole canvas, so center has no effect: leave it out")
 
@@ -108,6 +109,14 @@ class RandomRotation(Geometric):
     def place(self, params: Params, size: tuple[int, int]) -> dict[str, Any]:
         how = {"interpolation": self.interpolation, "expand": self.expand, "center": self.center}
         return {"angle": params["angle"], **how, "fill": fill_by_type(self.fill)}
+
+
+def reading(interpolation: Any) -> How:
+    """How pictures are read under maps of any kind: by nearest pixel, or between pixels with the fill beyond the border."""
+    mode = InterpolationMode(interpolation)
+    if mode not in (*ANY_NEAREST, InterpolationMode.BILINEAR, InterpolationMode.BICUBIC):
+        raise ValueError(f"{mode.value!r} is for resizing alone; take 'nearest', 'bilinear' or 'bicubic'")
+    return How(mode, blends=True)
 
 
 def angles(given: Any, name: str) -> tuple[float, float]:

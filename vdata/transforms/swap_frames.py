@@ -66,10 +66,10 @@ class RandomSwapFrames(Transform):
     def after(self, params: Params, info: Info) -> Info:
         first, second = (info.sizes.get(f) for f in self.frames)
         if first is None or second is None:
-            return info
+            return replace(info, boxes={})
         swap = np.asarray(params["swap"])[:, None]
         names = dict(zip(self.frames, (np.where(swap, second, first), np.where(swap, first, second))))
-        return replace(info, sizes={**info.sizes, **names})
+        return replace(info, sizes={**info.sizes, **names}, boxes={})  # which frame a box lies on is another
 
     def apply(self, params: Params, sample: Leaves) -> Leaves:
         return self.exchanged(sample, sample, strict=True) if self.chosen(params) else sample
