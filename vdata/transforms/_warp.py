@@ -57,7 +57,7 @@ def warped(x: Tensor, move: Move, how: How, fill: Fill = 0) -> Tensor:
         return _moved_by_index(x, move, how.border, fill)
     if isinstance(move, Map) and move.upright and mode not in NEAREST and not how.blends:
         return _resampled(x, move, mode, how, fill)
-    if mode in NEAREST and isinstance(move, Map):
+    if mode in NEAREST and isinstance(move, (Map, Projective)):
         return _nearest_by_map(x, move, how, fill)
     if mode in NEAREST:
         return read_nearest(x, sources(move, x, corner=how.corner), fill, how.border)
@@ -77,14 +77,19 @@ def _axes(move: Map | Projective, x: Tensor, corner: bool = False) -> list[tuple
     return [(numbers[n] * across + numbers[n + 2], numbers[n + 1] * down) for n in range(0, len(numbers), 3)]
 
 
-def _nearest_by_map(x: Tensor, move: Map, how: How, fill: Fill) -> Tensor:
-    """`read_nearest` under an affine map, whose places are sums of one number a row and one a column."""
-    (right, down), (across, low) = _axes(move, x, how.corner)
+def _nearest_by_map(x: Tensor, move: Map | Projective, how: How, fill: Fill) -> Tensor:
+    """`read_nearest` under a map whose places are sums of one number a row and one a column (over such a depth)."""
+    axes = _axes(move, x, how.corner)
     # A millionth of a pixel to the right and down: a centre on a pixel's border belongs to the pixel after it, as `settled`.
     # Far into the positive numbers the cast to integers, which cuts, is the floor, and ten times as fast.
-    j = ((right + (2**-21 + _FAR))[..., None, :] + down[..., :, None]).long().sub_(_FAR)
-    i = (across[..., None, :] + (low + (2**-21 + _FAR))[..., :, None]).long().sub_(_FAR)
-    return _picked(x, i, j, how.border, fill)
+    ahead = 2**-21 + _FAR
+    if len(axes) == 2:
+        j, i = (((one + ahead)[..., None, :] + other[..., :, None]).long().sub_(_FAR) for one, other in axes)
+        return _picked(x, i, j, how.border, fill)
+    across, down, depth = (one[..., None, :] + other[..., :, None] for one, other in axes)
+    most = max(x.shape[-2:])
+    j, i = ((p.div_(depth).clamp_(-2, most + 1) + ahead).long().sub_(_FAR) for p in (across, down))
+    return _picked(x, i, j.masked_fill_(depth <= 0, -1), how.border, fill)
 
 
 def _picked(x: Tensor, i: Tensor, j: Tensor, border: str, fill: Fill) -> Tensor:
