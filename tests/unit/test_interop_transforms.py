@@ -403,7 +403,7 @@ def test_a_flip_is_our_flip(step):
     assert torch.allclose(theirs["boxes"].plain(), boxes_of(theirs["masks"]), atol=1e-4)
 
 
-@pytest.mark.parametrize("step", [FLIPS["albumentations"], FLIPS["kornia"]], ids=lambda s: s.library)
+@pytest.mark.parametrize("step", [FLIPS["albumentations"], FLIPS["kornia"]], ids=lambda s: s.package)
 @pytest.mark.parametrize("grouped", [True, False])
 def test_key_points_flip_as_ours_do(step, grouped):
     points = eyes() if grouped else KeyPoints([[5.0, 7.0], [0.5, 47.5]], canvas_size=(H, W), visibility=[2, 0])
@@ -413,7 +413,7 @@ def test_key_points_flip_as_ours_do(step, grouped):
     assert str(ours["keypoints"].meta()) == str(theirs["keypoints"].meta())
 
 
-@pytest.mark.parametrize("step", [al.Step(A.Affine(rotate=(20, 20), p=1)), kn.Step(K.RandomRotation((20.0, 20.0), p=1.0))], ids=lambda s: s.library)
+@pytest.mark.parametrize("step", [al.Step(A.Affine(rotate=(20, 20), p=1)), kn.Step(K.RandomRotation((20.0, 20.0), p=1.0))], ids=lambda s: s.package)
 def test_left_and_right_stay_where_nothing_is_mirrored(step):
     points = step({"image": Image(picture().plain().float() / 255), "keypoints": eyes()})["keypoints"]
     assert torch.equal(points.visibility, eyes().visibility)
@@ -533,7 +533,7 @@ def test_no_boxes_follow_the_canvas_that_torchvision_forgets_to_tell_them():
     assert out["boxes"].canvas_size == out["image"].canvas == (W, H)
 
 
-@pytest.mark.parametrize("step", [tv.Step(v2.Resize((24, 32))), al.Step(A.Resize(24, 32)), kn.Step(K.Resize((24, 32), align_corners=False))], ids=lambda s: s.library)
+@pytest.mark.parametrize("step", [tv.Step(v2.Resize((24, 32))), al.Step(A.Resize(24, 32)), kn.Step(K.Resize((24, 32), align_corners=False))], ids=lambda s: s.package)
 def test_integer_boxes_are_not_cut_off(step):
     sample = {"image": Image(picture().plain().float() / 255), "boxes": BoundingBoxes([[3, 5, 10, 13]], format="XYXY", canvas_size=(H, W))}
     boxes = step(sample)["boxes"]
@@ -560,7 +560,7 @@ def test_frames_and_clips_get_one_draw(step):
     assert (type(out["clip"]), out["mask"].frame, out["mask"].dtype) == (Video, "image1", torch.int64)
 
 
-@pytest.mark.parametrize("step", [v for n, v in VIEWS.items() if n != "torchvision"], ids=lambda s: s.library)
+@pytest.mark.parametrize("step", [v for n, v in VIEWS.items() if n != "torchvision"], ids=lambda s: s.package)
 def test_frames_of_two_sizes_are_refused_where_one_draw_needs_one_size(step):
     with pytest.raises(PlanError, match=r"'image1' is \(48, 64\).*'image2' is \(24, 32\)"):
         step({"image1": Image(torch.rand(3, H, W)), "image2": Image(torch.rand(3, 24, 32))})
@@ -595,7 +595,7 @@ def test_numbers_of_a_mask_that_kornia_would_round_raise():
         FLIPS["kornia"]({"image": Image(torch.rand(3, H, W)), "mask": Mask(torch.full((H, W), 2**24 + 1))})
 
 
-@pytest.mark.parametrize("step", [al.Step(A.RandomGamma(p=1)), kn.Step(K.RandomGamma((2.0, 2.0), p=1.0))], ids=lambda s: s.library)
+@pytest.mark.parametrize("step", [al.Step(A.RandomGamma(p=1)), kn.Step(K.RandomGamma((2.0, 2.0), p=1.0))], ids=lambda s: s.package)
 def test_colours_move_nothing(step):
     sample = {**floating(scene()), "flow": Flow(torch.rand(2, H, W), views=("image", "image2"))}
     out = step(sample, key=KEY)
@@ -729,11 +729,11 @@ def test_the_canvas_is_what_the_step_says():
 @pytest.mark.parametrize("step", FLIPS.values(), ids=FLIPS.keys())
 def test_pictures_of_pil_and_numpy_are_taken(step):
     pixels = picture().plain().permute(1, 2, 0).contiguous().numpy()
-    before = T.ToDtype(torch.float32, scale=True) if step.library == "kornia" else T.Identity()
+    before = T.ToDtype(torch.float32, scale=True) if step.package == "kornia" else T.Identity()
     wanted = before(Image(picture().plain().flip(-1)))
     out = step(before({"image": PIL.Image.fromarray(pixels)}))["image"]
     assert torch.equal(out, wanted)
-    array = pixels.astype(np.float32) / np.float32(255) if step.library == "kornia" else pixels
+    array = pixels.astype(np.float32) / np.float32(255) if step.package == "kornia" else pixels
     assert torch.allclose(step({"image": array})["image"].plain(), wanted.plain())
     with pytest.raises(NoKernelError, match="plain numpy ndarray of shape"):
         step({"image": pixels.transpose(2, 0, 1)})

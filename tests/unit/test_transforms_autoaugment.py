@@ -10,6 +10,7 @@ import torch
 import torchvision.transforms.v2 as tv
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from torchvision import tv_tensors
 
 from vdata import Key
@@ -469,7 +470,6 @@ def test_augmix_of_a_clip_and_of_several_pictures_is_one_draw():
 
 @pytest.mark.parametrize("alpha", [0.05, 0.4, 1.0, 3.5, 40.0])
 def test_gamma_and_beta_numbers_are_distributed_as_they_say(alpha):
-    stats = pytest.importorskip("scipy.stats")
     keys = Key.of(5, np.arange(20000))
     assert stats.kstest(log_gamma(keys, (1.0, alpha))[:, 1], lambda v: stats.gamma(alpha).cdf(np.exp(v))).pvalue > 1e-3
     assert stats.kstest(beta(keys, alpha, 2 * alpha), stats.beta(alpha, 2 * alpha).cdf).pvalue > 1e-3

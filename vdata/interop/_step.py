@@ -36,7 +36,7 @@ class Foreign(Transform):
     channels are taken as Images, as PIL images are.
     """
 
-    library: ClassVar[str]
+    package: ClassVar[str]
     instances: ClassVar[Any] = None
     stacks = False  # draws are a sample's own, and the libraries draw for a whole batch
     moves = True
@@ -135,7 +135,7 @@ class Foreign(Transform):
 
     def __repr__(self) -> str:
         """On one line and without addresses: a pipe's state tells by what is printed whether it was saved by the same pipe."""
-        return f"{self.library}." + re.sub(r" at 0x[0-9a-f]+", "", " ".join(super().__repr__().split()))
+        return f"{self.package}." + re.sub(r" at 0x[0-9a-f]+", "", " ".join(super().__repr__().split()))
 
 
 def made_of(transform: Any) -> dict[Any, Any]:

@@ -76,7 +76,7 @@ class Step(Foreign):
     size: Any = None
     approximate: bool = False
     instances: Any = None
-    library = "albumentations"
+    package = "albumentations"
 
     def __post_init__(self) -> None:
         super().__post_init__()

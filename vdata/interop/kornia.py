@@ -50,7 +50,7 @@ class Step(Foreign):
 
     transform: Any
     size: Any = None
-    library = "kornia"
+    package = "kornia"
 
     def __post_init__(self) -> None:
         super().__post_init__()

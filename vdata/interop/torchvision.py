@@ -150,7 +150,7 @@ class Step(Foreign):
     transform: Any
     size: Any = None
     approximate: bool = False
-    library = "torchvision"
+    package = "torchvision"
 
     def __post_init__(self) -> None:
         super().__post_init__()
