@@ -20,6 +20,11 @@ Change the import: `from vdata import transforms as T`. Every public transform o
 under its name, with its arguments and defaults, and so are the functionals (`vdata.transforms.functional`). Where torchvision is
 right, the tests hold vdata to its pixels: to the bit for colours, flips, crops and resizes, to one grey level for warps.
 
+Beyond the lines below: classes are frozen values, not modules (no `.eval()`, no `get_params`; a transform of one's own defines `draw` and `place`,
+`change` or `mix`). Kernels by type (`resize_image`, `resize_mask`, ...) are no names of their own: the verb `resize` takes any type. Some classes take more
+arguments after torchvision's: `fuse` and `passthrough` (Compose), `geometric` (the policies), `instances` (what drops objects), `frames` (RandomErasing),
+`along` and `still` (UniformTemporalSubsample), `p` (MixUp, CutMix); spatial verbs take `target`, the second frame's arguments of a flow.
+
 What differs, and why it must: each line below is shown by the test beside it, on the same input, with torchvision installed.
 This page is written by `docs/differences.py` from those tests.
 
