@@ -20,7 +20,10 @@ from vdata.transforms._pixels import Fill, cast_rounded, colour, cut, extend
 from vdata.transforms.interpolation import InterpolationMode
 
 NEAREST = (InterpolationMode.NEAREST, InterpolationMode.NEAREST_EXACT)
+# Far into the positive numbers the cast to integers, which cuts, is the floor, and ten times as fast; and a millionth of a
+# pixel on, a place on a pixel's border belongs to the pixel after it, as `settled`.
 _FAR = 1 << 24
+_AHEAD = _FAR + 2**-21
 _UNSIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 
 
@@ -80,15 +83,12 @@ def _axes(move: Map | Projective, x: Tensor, corner: bool = False) -> list[tuple
 def _nearest_by_map(x: Tensor, move: Map | Projective, how: How, fill: Fill) -> Tensor:
     """`read_nearest` under a map whose places are sums of one number a row and one a column (over such a depth)."""
     axes = _axes(move, x, how.corner)
-    # A millionth of a pixel to the right and down: a centre on a pixel's border belongs to the pixel after it, as `settled`.
-    # Far into the positive numbers the cast to integers, which cuts, is the floor, and ten times as fast.
-    ahead = 2**-21 + _FAR
     if len(axes) == 2:
-        j, i = (((one + ahead)[..., None, :] + other[..., :, None]).long().sub_(_FAR) for one, other in axes)
+        j, i = (((one + _AHEAD)[..., None, :] + other[..., :, None]).long().sub_(_FAR) for one, other in axes)
         return _picked(x, i, j, how.border, fill)
     across, down, depth = (one[..., None, :] + other[..., :, None] for one, other in axes)
     most = max(x.shape[-2:])
-    j, i = ((p.div_(depth).clamp_(-2, most + 1) + ahead).long().sub_(_FAR) for p in (across, down))
+    j, i = ((p.div_(depth).clamp_(-2, most + 1) + _AHEAD).long().sub_(_FAR) for p in (across, down))
     return _picked(x, i, j.masked_fill_(depth <= 0, -1), how.border, fill)
 
 
@@ -159,8 +159,9 @@ def _moved_by_index(x: Tensor, move: Map, border: str, fill: Fill) -> Tensor:
 
 def read_nearest(x: Tensor, at: Tensor, fill: Fill = 0, border: str = "constant") -> Tensor:
     """The pixel that holds each point of `at` ([h, w, 2] or [R, h, w, 2]), exactly, of any dtype."""
-    whole = torch.nan_to_num(settled(at), nan=-1e6, posinf=-1e6, neginf=-1e6).floor().long()
-    return _picked(x, whole[..., 1].clone(), whole[..., 0].clone(), border, fill)
+    known = torch.nan_to_num(at.double(), nan=-2.0, posinf=-2.0, neginf=-2.0)
+    j, i = ((known[..., axis] + _AHEAD).long().sub_(_FAR) for axis in (0, 1))
+    return _picked(x, i, j, border, fill)
 
 
 def settled(at: Tensor) -> Tensor:
