@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
@@ -53,7 +53,8 @@ def test_nearest_pixels_are_torchvisions_but_for_ties(call, seed):
     theirs = getattr(tvf, kind)(picture(seed), *arguments, interpolation=tvf.InterpolationMode.NEAREST)
     at = origins(kind, arguments)
     clear = ((at - at.round()).abs() > 1e-3).all(-1)
-    assert clear.any() and torch.equal(mine[:, clear], theirs[:, clear])
+    assume(clear.any())  # a map may lay all of its places on borders: y' = y / 2 does
+    assert torch.equal(mine[:, clear], theirs[:, clear])
 
 
 @given(calls(), st.integers(0, 99))
@@ -65,7 +66,8 @@ def test_between_pixels_the_interior_is_torchvisions_to_a_level(call, seed):
     theirs = getattr(tvf, kind)(picture(seed), *arguments, interpolation=tvf.InterpolationMode.BILINEAR, fill=[90.0])
     at = origins(kind, arguments)
     inside = ((at > 0.501) & (at < torch.tensor([37, 29]) - 0.501)).all(-1)
-    assert inside.any() and (mine.int() - theirs.int())[:, inside].abs().max() <= 1
+    assume(inside.any())
+    assert (mine.int() - theirs.int())[:, inside].abs().max() <= 1
     beyond = ((at < -0.501) | (at > torch.tensor([37, 29]) + 0.501)).any(-1) | at.isnan().any(-1)
     assert (mine[:, beyond] == 90).all()
 

@@ -12,6 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# torch indexes, gathers and copies by index few unsigned dtypes: viewed as these the bits are the same.
+SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
+
 
 def is_rows(value: Any) -> bool:
     """Whether an argument has one entry a row: an array, or a tensor of at most three dimensions (a displacement has four)."""

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
+from vdata.transforms._lift import SIGNED
+
 Fill = float | Sequence[float]  # one number, or one a channel
 
 
@@ -73,8 +74,8 @@ def _holds(dtype: torch.dtype, number: float) -> bool:
 
 def gather(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The raster whose pixel (i, j) is x[rows[i], columns[j]]."""
-    if x.dtype in _SIGNED:  # torch gathers few unsigned dtypes: the bits are the same
-        return gather(x.view(_SIGNED[x.dtype]), rows, columns).view(x.dtype)
+    if x.dtype in SIGNED:
+        return gather(x.view(SIGNED[x.dtype]), rows, columns).view(x.dtype)
     lines = x.index_select(-2, rows)
     return lines.gather(-1, columns.expand(*lines.shape[:-1], len(columns)))  # several times as fast as index_select
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from vdata.batch import Batch, Ragged, collate
 from vdata.errors import PlanError
 from vdata.tensors import Flow, Image, Label, Mask, TypedTensor, Video
+from vdata.transforms._lift import SIGNED
 from vdata.transforms._params import row, varies
 
-_SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 RASTERS = (Image, Video, Flow, Mask)
 
 
@@ -133,7 +133,7 @@ def put_back(whole: Any, rows: np.ndarray, part: Any, name: str = "") -> Any:
         moved = part.plain() if isinstance(part, TypedTensor) else part
         if len(rows) == len(plain):
             return part
-        bits = _SIGNED.get(plain.dtype, plain.dtype)  # torch copies few unsigned dtypes by index: the bits are the same
+        bits = SIGNED.get(plain.dtype, plain.dtype)
         out = plain.view(bits).index_copy(0, index.to(plain.device), moved.view(bits)).view(plain.dtype)
         return whole.like(out) if isinstance(whole, TypedTensor) else out
     rest = np.setdiff1d(np.arange(len(whole)), rows)

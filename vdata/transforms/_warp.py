@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from vdata.transforms._lift import is_rows
+from vdata.transforms._lift import SIGNED, is_rows
 from vdata.transforms._map import Map, Move, Projective, pixel_centres
 from vdata.transforms._pixels import Fill, cast_rounded, colour, cut, extend
 from vdata.transforms.interpolation import InterpolationMode
@@ -24,7 +24,6 @@ NEAREST = (InterpolationMode.NEAREST, InterpolationMode.NEAREST_EXACT)
 # pixel on, a place on a pixel's border belongs to the pixel after it, as `settled`.
 _FAR = 1 << 24
 _AHEAD = _FAR + 2**-21
-_UNSIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 
 
 @dataclass(frozen=True)
@@ -171,8 +170,8 @@ def settled(at: Tensor) -> Tensor:
 
 def gathered(x: Tensor, i: Tensor, j: Tensor) -> Tensor:
     """x[..., i, j]: [..., h, w] for indices [h, w]; x[r, ..., i[r], j[r]] for indices [R, h, w]."""
-    if x.dtype in _UNSIGNED:  # torch indexes few unsigned dtypes: the bits are the same
-        return gathered(x.view(_UNSIGNED[x.dtype]), i, j).view(x.dtype)
+    if x.dtype in SIGNED:
+        return gathered(x.view(SIGNED[x.dtype]), i, j).view(x.dtype)
     flat = i * x.shape[-1] + j
     pixels = x.reshape(x.shape[0] if flat.ndim == 3 else 1, -1, x.shape[-2] * x.shape[-1])
     index = flat.reshape(len(pixels), 1, -1).expand(-1, pixels.shape[1], -1)  # gather is several times as fast as x[..., flat]

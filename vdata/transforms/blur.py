@@ -24,7 +24,7 @@ from vdata.transforms._lift import is_rows
 from vdata.transforms._op import op
 from vdata.transforms._params import Params
 from vdata.transforms._photometric import Photometric
-from vdata.transforms._pixels import extended, gather
+from vdata.transforms._pixels import cast_rounded, extended, gather
 
 
 @op
@@ -101,7 +101,7 @@ def blurred(x: Tensor, *kernels: np.ndarray) -> Tensor:
         return x
     for kernel in kernels:
         wide = _spread(wide, kernel)
-    return wide.to(x.dtype) if x.is_floating_point() else rounded(wide, x.dtype)
+    return cast_rounded(wide, x.dtype)
 
 
 def _spread(x: Tensor, kernel: np.ndarray) -> Tensor:
@@ -127,13 +127,6 @@ def _reflected(x: Tensor, high: int, wide: int) -> Tensor:
         return planes.reshape(*x.shape[:-2], *planes.shape[-2:])
     rows = extended(height, high, high, "reflect", x.device)
     return gather(x, rows, extended(width, wide, wide, "reflect", x.device))
-
-
-def rounded(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Floats (written over) as the nearest integers; a sum may pass the greatest by its rounding alone."""
-    info = torch.iinfo(dtype)
-    # float64 has no 2**63 - 1: the bound for int64 is the float below.
-    return x.round_().clamp_(info.min, min(info.max, 2**63 - 1024)).to(dtype)
 
 
 @value

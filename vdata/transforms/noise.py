@@ -19,8 +19,8 @@ from vdata.transforms._noise import normal
 from vdata.transforms._op import op
 from vdata.transforms._params import Params
 from vdata.transforms._photometric import Photometric
+from vdata.transforms._pixels import cast_rounded
 from vdata.transforms._sometimes import strength
-from vdata.transforms.blur import rounded
 from vdata.transforms.dtype import greatest
 
 
@@ -56,7 +56,7 @@ def _noisy(x: Tensor, unit: Tensor, mean: Any, sigma: Any, clip: bool) -> Tensor
     out = unit.mul_(over(sigma, unit)).add_(over(mean, unit)).mul_(greatest(x.dtype)).add_(x)
     if x.is_floating_point():
         return (out.clamp_(0, 1) if clip else out).to(x.dtype)
-    return clipped(out.round_(), x.dtype) if clip else rounded(out, x.dtype)
+    return clipped(out.round_(), x.dtype) if clip else cast_rounded(out, x.dtype)
 
 
 def drawn(how: Any, keys: Any, x: Tensor) -> Tensor:

@@ -17,12 +17,12 @@ from vdata.transforms._base import Params, same_size, value
 from vdata.transforms._check import interval, padding_sides, probability, put, size_pair, whole
 from vdata.transforms._geometric import Geometric, Placed
 from vdata.transforms._info import Info
-from vdata.transforms._lift import has_rows, is_rows
+from vdata.transforms._lift import SIGNED, has_rows, is_rows
 from vdata.transforms._map import Map, push_flow
 from vdata.transforms._op import spatial
 from vdata.transforms._pixels import cast_rounded
 from vdata.transforms._sometimes import strength
-from vdata.transforms._warp import _UNSIGNED, How
+from vdata.transforms._warp import How
 from vdata.transforms.interpolation import InterpolationMode
 
 
@@ -131,8 +131,8 @@ class _Line:
         return below.lerp(above, self._facing(rest.double() / unit, x).to(below.dtype))
 
     def _read(self, x: Tensor, at: Tensor) -> Tensor:
-        if x.dtype in _UNSIGNED:  # torch indexes few unsigned dtypes: the bits are the same
-            return self._read(x.view(_UNSIGNED[x.dtype]), at).view(x.dtype)
+        if x.dtype in SIGNED:
+            return self._read(x.view(SIGNED[x.dtype]), at).view(x.dtype)
         if at.ndim == 1 and self.dim == -2:  # of columns, gather is four times as fast
             return x.index_select(self.dim, at)
         shape = list(x.shape)
