@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vdata.catalog import Card
+from vdata.card import Card
 from vdata.encoded import Encoded
 from vdata.errors import DataError
 from vdata.field import Field
@@ -41,8 +41,8 @@ card = Card(
 )
 
 
-def source(root: Path, split: str) -> Source:
-    """One sample, "motorcycle". `root` is not used."""
+def source(split: str) -> Source:
+    """One sample, "motorcycle"."""
     return Computed(card.name, 1, _read, fields=_FIELDS, digest=digest_of(card.name, split))
 
 

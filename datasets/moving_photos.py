@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from vdata import codecs
-from vdata.catalog import Card, Option
+from vdata.card import Card, Option
 from vdata.datasets import _scene  # pyright: ignore[reportAttributeAccessIssue]
 from vdata.encoded import Encoded
 from vdata.errors import DataError, PlanError
@@ -70,10 +70,10 @@ card = Card(
 
 
 def source(
-    root: Path, split: str, *, length: int = 1000, size: tuple[int, int] = (256, 320), seed: int = 0,
+    split: str, *, length: int = 1000, size: tuple[int, int] = (256, 320), seed: int = 0,
     photos: str | Path | None = None, max_motion: float | None = None, objects: tuple[int, int] = (1, 4),
 ) -> Source:  # fmt: skip
-    """Pairs that do not exist until they are read. `root` is not used."""
+    """Pairs that do not exist until they are read."""
     height, width = (int(s) for s in size)
     shorter = min(height, width)
     motion = 12 * shorter / 256 if max_motion is None else float(max_motion)

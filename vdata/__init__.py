@@ -15,12 +15,14 @@ __version__ = "0.1.0"
 
 # public name -> the module that holds it
 _HOME = {
-    "load": "vdata.catalog",
+    "load": "vdata.loading",
     "info": "vdata.catalog",
     "list_datasets": "vdata.catalog",
     "Card": "vdata.catalog",
     "open": "vdata.start",
     "from_folder": "vdata.start",
+    "from_csv": "vdata.start",
+    "from_coco": "vdata.start",
     "from_iterable": "vdata.start",
     "from_torch": "vdata.start",
     "concat": "vdata.start",
@@ -52,8 +54,9 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from vdata import catalog, codecs, datasets, errors, interop, metrics, tensors, transforms, viz
     from vdata.batch import Batch, Ragged
-    from vdata.catalog import Card, info, list_datasets, load
+    from vdata.catalog import Card, info, list_datasets
+    from vdata.loading import load
     from vdata.key import Key
     from vdata.pipe import DataPipe, register_verb
     from vdata.run.loader import Loader
-    from vdata.start import concat, from_folder, from_iterable, from_torch, open, zip
+    from vdata.start import concat, from_coco, from_csv, from_folder, from_iterable, from_torch, open, zip

@@ -1,4 +1,4 @@
-"""The command line: `vdata list | info | show | preview | pack | index | verify | doctor`. Each says what it does with --help."""
+"""The command line: `vdata list | info | download | index | verify | show | preview | pack | doctor`. Each says what it does with --help."""
 
 from __future__ import annotations
 
@@ -34,30 +34,53 @@ def main() -> None:
 @click.option("--task", help="Only those of one task, for example 'optical flow'.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list.")
 def list_(task: str | None, as_json: bool) -> None:
-    """Names of the catalogue."""
-    from vdata.catalog import info, list_datasets
+    """Names of the catalogue, and which of them are on this machine."""
+    from vdata.catalog import home, info, list_datasets
 
     names = list_datasets(task)
     if as_json:
         click.echo(json.dumps(names))
-    else:
-        for name in names:
-            click.echo(f"{name:<20} {info(name).title}")
+        return
+    width = max(map(len, names), default=0)
+    for name in names:
+        card = info(name)
+        here = "needs no files" if not card.archives else "here" if (home() / name).is_dir() else ""
+        click.echo(f"{name:<{width}}  {card.title:<48.48}  {card.task:<36.36}  {here}".rstrip())
 
 
 @main.command()
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="The card as JSON.")
-def info(name: str, as_json: bool) -> None:
+@click.option("--croissant", "as_croissant", is_flag=True, help="The card as Croissant JSON-LD.")
+def info(name: str, as_json: bool, as_croissant: bool) -> None:
     """What is known of a dataset: splits, fields, licence, files."""
     from vdata.catalog import info as card_of
+    from vdata.croissant import croissant
 
     card = card_of(name)
-    click.echo(json.dumps(asdict(card), default=str, indent=2) if as_json else str(card))
+    if as_croissant:
+        click.echo(json.dumps(croissant(card), indent=2))
+    else:
+        click.echo(json.dumps(asdict(card), default=str, indent=2) if as_json else str(card))
+
+
+@main.command()
+@click.argument("name")
+@click.option("--root", help="The folder to put its files into.")
+@click.option("--optional", is_flag=True, help="Those files too without which the set works.")
+@click.option("--index", "indexed", is_flag=True, help="Then make the seek indexes of compressed archives.")
+def download(name: str, root: str | None, optional: bool, indexed: bool) -> None:
+    """Get a dataset's files: resumed where they were cut, checked before they get their names."""
+    from vdata.catalog import build_index
+    from vdata.catalog import download as get
+
+    click.echo(get(name, root, optional=optional))
+    for path in build_index(name, root) if indexed else ():
+        click.echo(path)
 
 
 def _pipe(source: str, split: str | None, root: str | None, fake: bool) -> Any:
-    from vdata.catalog import load
+    from vdata.loading import load
 
     return load(source, split, root=root, fake=fake)
 
@@ -110,19 +133,50 @@ def pack(source: str, split: str | None, root: str | None, fake: bool, url: str,
 
 
 @main.command()
-@click.argument("tars")
-@click.argument("folder")
-def index(tars: str, folder: str) -> None:
-    """Write the manifest of anybody's webdataset TARS ("a/{000..12}.tar", or a folder) into FOLDER."""
+@click.argument("source")
+@click.argument("folder", required=False)
+@click.option("--root", help="The folder that holds a catalogue dataset's files.")
+def index(source: str, folder: str | None, root: str | None) -> None:
+    """Make what gives access to any sample at once.
+
+    SOURCE is a dataset of the catalogue: seek indexes of its compressed archives. Or anybody's webdataset tars
+    ("a/{000..12}.tar", or a folder): their manifest is written into FOLDER.
+    """
+    from vdata.catalog import build_index, list_datasets
     from vdata.shards.manifest import Manifest
 
-    click.echo(repr(Manifest.index(tars).save(folder)))
+    if folder is not None:
+        click.echo(repr(Manifest.index(source).save(folder)))
+    elif source in list_datasets():
+        made = build_index(source, root)
+        click.echo("\n".join(map(str, made)) if made else f"{source}: there is no compressed archive without an index")
+    else:
+        raise click.UsageError(f"{source!r} is no dataset of the catalogue, and tars need a FOLDER for their manifest")
 
 
 @main.command()
-@click.argument("url")
-def verify(url: str) -> None:
-    """Read every sample of the shards at URL against its checksum; exit code 1 if one is broken."""
+@click.argument("source")
+@click.option("--root", help="The folder that holds a catalogue dataset's files.")
+@click.option("--quick", is_flag=True, help="Of a dataset: archives and numbers only, no sample is read.")
+def verify(source: str, root: str | None, quick: bool) -> None:
+    """Check a dataset of the catalogue, or the shards at a URL; exit code 1 if something is wrong.
+
+    Of a dataset: archives against sizes and hashes, numbers of samples against the card, and every sample read and
+    decoded. Of shards: every sample against its checksum.
+    """
+    from vdata.catalog import list_datasets
+    from vdata.verify import verify as check
+
+    if source not in list_datasets():
+        _verify_shards(source)
+        return
+    report = check(source, root, samples=not quick)
+    click.echo(report)
+    if report.problems:
+        sys.exit(1)
+
+
+def _verify_shards(url: str) -> None:
     from vdata.errors import DataError
     from vdata.progress import progress
     from vdata.sharded import Sharded

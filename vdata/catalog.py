@@ -1,89 +1,42 @@
-"""The catalogue: what is known of each dataset (`Card`), and `load`, which finds it by name.
+"""The catalogue: which datasets there are, where their files lie, and what is known of each (`info`).
 
-A dataset is one file of `vdata.datasets` with three names:
+A dataset is one file with four names:
 
-    card                                    a `Card`: everything that can be said without reading data
-    source(root, split, **options)          a `Source` or `Stream` of samples over the files in `root`
-    fake(root)                              tiny data in the real on-disk format, for tests and first steps
+    card                                 a `Card`: everything that can be said without reading data
+    samples(files, split, **options)     what should be there: one record a sample, its files named, none opened
+    sample(files, record, **options)     one record to a sample: bytes not yet decoded
+    fake(root)                           tiny data in the real on-disk format, for tests and first steps
+
+and, if need be, `count(split, **options)`: how many samples were published, where that depends on options. A set that
+needs no files has `source(split, **options)`, a `Source`, in the place of `samples` and `sample`.
+
+Datasets are the files of `vdata.datasets`, modules that installed packages name under the entry point group
+"vdata.datasets", and Python files of one's own: `load("./mine.py")`.
 """
 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib
 import importlib.util
 import os
 import pkgutil
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import sys
+import warnings
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from vdata.card import Archive, Card, Option
 from vdata.errors import PlanError, UnknownDatasetError
-from vdata.field import Field
-from vdata.files import Files, Tars, Tree, Zips
-from vdata.pipe import DataPipe
-from vdata.start import from_folder, open, read
+from vdata.find import without_index
 
+__all__ = ["Archive", "Card", "Option", "build_index", "download", "home", "info", "list_datasets"]
 
-@dataclass(frozen=True)
-class Archive:
-    """One file to download. `sha256` or `md5` is "" where no trusted one is known."""
-
-    name: str
-    url: str
-    bytes: int = 0
-    sha256: str = ""
-    md5: str = ""
-    optional: bool = False
-
-
-@dataclass(frozen=True)
-class Option:
-    """A keyword of `load` for one dataset: its default, the values it takes (empty: any), and what it does."""
-
-    default: Any
-    choices: tuple[Any, ...] = ()
-    doc: str = ""
-
-
-@dataclass(frozen=True)
-class Card:
-    """What is known of a dataset without reading it.
-
-    splits  name -> number of samples as published; None where it depends on options
-    folder  the folder below `root` in which torchvision keeps the extracted files ("" for none)
-    notes   what a user should know: unverified facts, traps, how to get it where no server helps
-    """
-
-    name: str
-    title: str
-    task: str
-    home: str
-    licence: str
-    citation: str
-    splits: Mapping[str, int | None]
-    fields: Mapping[str, Field]
-    archives: tuple[Archive, ...] = ()
-    options: Mapping[str, Option] = field(default_factory=dict)
-    folder: str = ""
-    notes: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        rows = [
-            f"{self.name}: {self.title}",
-            f"  task      {self.task}",
-            f"  home      {self.home}",
-            f"  licence   {self.licence}",
-            f"  splits    {', '.join(n if c is None else f'{n} ({c:,})' for n, c in self.splits.items())}",
-        ]
-        rows += [f"  field     {n}: {f}" + (f"  {f.doc}" if f.doc else "") for n, f in self.fields.items()]
-        rows += [f"  option    {n}={o.default!r}" + (f" of {list(o.choices)}" if o.choices else "") + (f"  {o.doc}" if o.doc else "") for n, o in self.options.items()]
-        rows += [f"  file      {a.name}" + (f"  {a.bytes:,} bytes" if a.bytes else "") + f"  {a.url}" for a in self.archives]
-        return "\n".join([*rows, f"  cite      {self.citation}", *(f"  note      {n}" for n in self.notes)])
+GROUP = "vdata.datasets"  # the entry point group of other packages' datasets
 
 
 def list_datasets(task: str | None = None) -> list[str]:
@@ -92,7 +45,7 @@ def list_datasets(task: str | None = None) -> list[str]:
     >>> "kitti_flow" in vdata.list_datasets()
     True
     """
-    names = sorted(m.name for m in pkgutil.iter_modules(_folder()) if not m.name.startswith("_"))
+    names = sorted(_places())
     return names if task is None else [n for n in names if task.lower().replace("_", " ") in info(n).task]
 
 
@@ -102,45 +55,30 @@ def info(name: str) -> Card:
     >>> vdata.info("kitti_flow").splits["train"]
     200
     """
-    return _module(name).card
+    return module_of(name).card
 
 
-def load(
-    name_or_url: str | os.PathLike[str], split: str | None = None, *, root: str | os.PathLike[str] | None = None, download: bool = False,
-    fake: bool = False, **options: Any,
-) -> DataPipe:  # fmt: skip
-    """A dataset by its name; or shards at a URL; or a folder of pictures.
+def download(name: str, root: str | os.PathLike[str] | None = None, *, optional: bool = False) -> Path:
+    """Get all files of a dataset, those of every split and option; the folder that they are in.
 
-    split    "train" where there is one, else the only one
-    root     the folder that holds the archives as downloaded, or the extracted tree in torchvision's layout;
-             by default `$VDATA_HOME/<name>`, else the user's cache folder
-    download not yet: raises, and says which files to put where
-    fake     tiny made-up data in the real on-disk format instead
-    options  see the card: `print(vdata.info(name))`
+    optional   those too without which the set works
 
-    >>> vdata.load("kitti_flow", fake=True)[0]["flow"].views
-    ('image1', 'image2')
+    >>> str(download("moving_photos", "/tmp"))    # needs no files
+    '/tmp'
     """
-    name_or_url = os.fspath(name_or_url)
-    if name_or_url not in list_datasets():
-        return _from_url(name_or_url, split, root, fake, options)
-    module = _module(name_or_url)
-    card: Card = module.card
-    split = _split(card, split)
-    for option, value in options.items():
-        _check_option(card, option, value)
-    if download:
-        raise PlanError(f"vdata cannot download {card.name} yet. {how_to_get(card)}")
-    settings = {n: o.default for n, o in card.options.items()} | options
-    return read(module.source(_fake_root(card.name) if fake else _root(card, root), split, **settings))
+    card = info(name)
+    folder = root_of(card, root)
+    fetch([a for a in card.archives if optional or not a.optional], folder)
+    return folder
 
 
-def how_to_get(card: Card) -> str:
-    """Which files to put where."""
-    if not card.archives:
-        return f"{card.name} needs no files"
-    wanted = "; ".join(f"{a.name} from {a.url}" for a in card.archives if not a.optional)
-    return f"Put into root (by default {home() / card.name}) the files as downloaded, without extracting: {wanted}; or the extracted tree in torchvision's layout"
+def build_index(name: str, root: str | os.PathLike[str] | None = None) -> list[Path]:
+    """Make the seek index of every compressed archive of the dataset that has none: any of its samples can then be read
+    at once. One pass over each, with a progress bar. The paths of the indexes that were made."""
+    from vdata import seek
+
+    card = info(name)
+    return [seek.build(path) for path in without_index(card, root_of(card, root))]
 
 
 def home() -> Path:
@@ -152,84 +90,69 @@ def home() -> Path:
     return Path(platformdirs.user_cache_dir("vdata")) / "datasets"
 
 
-def files_of(card: Card, root: Path, *, zips: tuple[str, ...] = (), tars: tuple[str, ...] = (), tree: str = "") -> Files:
-    """The dataset's files: archives of these names that lie in `root`, else the extracted tree.
-
-    All are looked for in `root/<card.folder>` and in `root` itself. `tree` names a folder that the extracted tree
-    must have; without it any folder will do.
-    """
-    places = [root / card.folder, root] if card.folder else [root]
-    for names, reader in ((zips, Zips), (tars, Tars)):
-        for place in places:
-            archives = [place / n for n in names if (place / n).is_file()]
-            if archives:
-                return reader(archives)
-    for place in places:
-        if (place / tree).is_dir() if tree else place.is_dir() and any(p.is_dir() for p in place.iterdir()):
-            return Tree(place)
-    raise UnknownDatasetError(f"{card.name} is not in {root}. {how_to_get(card)}")
-
-
-def _split(card: Card, split: str | None) -> str:
-    if split is None:
-        if "train" in card.splits:
-            return "train"
-        if len(card.splits) == 1:
-            return next(iter(card.splits))
-        raise PlanError(f"{card.name} has the splits {', '.join(card.splits)}: say which, as in load({card.name!r}, split={next(iter(card.splits))!r})")
-    if split not in card.splits:
-        raise PlanError(f"{card.name} has no split {split!r}{_near(split, card.splits)}; it has {', '.join(card.splits)}")
-    return split
-
-
-def _check_option(card: Card, name: str, value: Any) -> None:
-    if name not in card.options:
-        raise PlanError(f"{card.name} has no option {name!r}{_near(name, card.options)}; it has {', '.join(card.options) or 'none'}")
-    choices = card.options[name].choices
-    if choices and value not in choices:
-        raise PlanError(f"{card.name}: {name} is one of {list(choices)}, got {value!r}")
-
-
-def _root(card: Card, root: str | os.PathLike[str] | None) -> Path:
-    return home() / card.name if root is None else Path(root)
-
-
-@cache
-def _fake_root(name: str) -> Path:
-    """A folder with the dataset's fake data; it lives as long as the process."""
-    folder = tempfile.TemporaryDirectory(prefix=f"vdata-fake-{name}-")
-    _module(name).fake(Path(folder.name))
-    _kept.append(folder)
-    return Path(folder.name)
-
-
-_kept: list[tempfile.TemporaryDirectory[str]] = []
-
-
-def _from_url(url: str, split: str | None, root: Any, fake: bool, options: Mapping[str, Any]) -> DataPipe:
-    looks = "://" in url or "/" in url or "\\" in url or url.endswith(".tar") or os.path.exists(url)
-    if not looks:
-        raise UnknownDatasetError(f"there is no dataset {url!r}{_near(url, list_datasets())}; vdata.list_datasets() names them all")
-    if split is not None or root is not None or fake:
-        raise PlanError(f"split, root and fake belong to datasets of the catalogue; {url!r} is a URL")
-    if url.endswith(".py"):
-        raise PlanError(f"{url}: datasets of one's own in a file are not read yet; write vdata.from_folder, from_torch or from_iterable")
-    folder = Path(url)
-    if folder.is_dir() and not (folder / "manifest.json").exists() and not any(folder.glob("*.tar")):
-        return from_folder(url, **options)
-    return open(url, **options)
-
-
-def _near(word: str, words: Any) -> str:
+def near(word: str, words: Any) -> str:
     near = difflib.get_close_matches(word, list(words), 1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def _folder() -> list[str]:
-    return list(importlib.import_module("vdata.datasets").__path__)
+def root_of(card: Card, root: str | os.PathLike[str] | None) -> Path:
+    """The folder of a dataset's files."""
+    return home() / card.name if root is None else Path(root)
 
 
-def _module(name: str) -> ModuleType:
-    if importlib.util.find_spec(f"vdata.datasets.{name}") is None:
-        raise UnknownDatasetError(f"there is no dataset {name!r}{_near(name, list_datasets())}; vdata.list_datasets() names them all")
-    return importlib.import_module(f"vdata.datasets.{name}")
+def fetch(archives: list[Archive], folder: Path) -> None:
+    """Of several files that stand for each other, the first that has an address, unless one of them is there."""
+    from vdata.download import download as get
+
+    chosen: dict[str, Archive] = {}
+    for archive in archives:
+        group = archive.group or archive.name
+        if group not in chosen or (archive.urls and not chosen[group].urls) or (folder / archive.name).is_file():
+            chosen[group] = archive
+    if chosen:
+        get(list(chosen.values()), folder)
+
+
+# -- where datasets are --------------------------------------------------------------------------------------------------
+
+
+@cache
+def _places() -> dict[str, str]:
+    """Name -> module, of vdata's own datasets and of those that other installed packages name."""
+    folder = importlib.import_module("vdata.datasets").__path__
+    places = {m.name: f"vdata.datasets.{m.name}" for m in pkgutil.iter_modules(folder) if not m.name.startswith("_")}
+    for entry in metadata.entry_points(group=GROUP):
+        if places.setdefault(entry.name, entry.value) != entry.value:
+            warnings.warn(f"the dataset {entry.name!r} of {entry.value} is hidden by that of {places[entry.name]}", stacklevel=2)
+    return places
+
+
+@cache
+def module_of(name: str) -> ModuleType:
+    """The dataset's file, by its name in the catalogue or by its path."""
+    if name.endswith(".py"):
+        return _from_file(os.path.abspath(name))
+    if name not in _places():
+        raise UnknownDatasetError(f"there is no dataset {name!r}{near(name, _places())}; vdata.list_datasets() names them all")
+    return _whole(importlib.import_module(_places()[name]), name)
+
+
+def _from_file(path: str) -> ModuleType:
+    if not os.path.isfile(path):
+        raise UnknownDatasetError(f"there is no file {path}")
+    unique = hashlib.blake2b(path.encode(), digest_size=4).hexdigest()
+    spec = importlib.util.spec_from_file_location(f"vdata_dataset_{Path(path).stem}_{unique}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # dataclasses and pickling look there
+    spec.loader.exec_module(module)
+    return _whole(module, path)
+
+
+def _whole(module: ModuleType, name: str) -> ModuleType:
+    """The module, if it has what a dataset needs."""
+    needed = ("card", "source") if hasattr(module, "source") else ("card", "samples", "sample")
+    lacking = [n for n in needed if not hasattr(module, n)]
+    if lacking:
+        raise PlanError(f"{name} describes no dataset: it has no {' and no '.join(lacking)}; see the module vdata.catalog")
+    return module

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from vdata.field import Field
+
+if TYPE_CHECKING:
+    from vdata.files import Files
 
 
 @dataclass(frozen=True)
@@ -37,3 +42,15 @@ class Encoded:
         # A memoryview cannot be pickled; its bytes can.
         data = bytes(self.data)
         return Encoded, (data, self.type, self.suffix, self.codec, dict(self.meta), dict(self.where), self.orient)
+
+
+def read_encoded(files: Files, record: Mapping[str, Any], name: str, field: Field, column: str = "") -> Encoded:
+    """The file that a record names in a column (by default the field's name), for a field of the sample.
+
+    EXIF orientation is ignored: annotations lie on the stored pixels.
+    """
+    path = record[column or name]
+    where = {"url": files.url, "key": record["__key__"], "field": name}
+    suffix = path.rpartition("/")[2].partition(".")[2].lower()
+    meta = dict(field.meta) | ({"dtype": "bool"} if (field.type, field.dtype) == ("Mask", "bool") else {})
+    return Encoded(files.read(path), field.type, suffix, field.codec, meta, where, orient=False)

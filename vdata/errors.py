@@ -15,6 +15,8 @@
         │   └── ChecksumError
         └── UnsafeFormatError   reading it would run code
 
+    DataWarning              something is missing, and it was asked to go on without it
+
 Only `DataError` may be skipped (`on_error="skip"`): all others are mistakes in a program.
 """
 
@@ -92,6 +94,10 @@ class DataError(VdataError):
 
 def _rebuild(cls: type[DataError], what: str, do: str, where: dict[str, Any]) -> DataError:
     return cls(what, do=do, **where)
+
+
+class DataWarning(UserWarning):
+    """Something is missing, and it was asked to go on without it."""
 
 
 class DecodeError(DataError):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from vdata.errors import DataError, PlanError
 from vdata.field import Field
+from vdata.table import Table
 
 Sample = dict[str, Any]
 
@@ -79,18 +80,18 @@ class Computed(Source):
 
 
 class Listed(Source):
-    """Samples held as a list of records; `resolve` turns a record into a sample (opening files, say)."""
+    """Samples held as a table of records; `resolve` turns a record into a sample (opening files, say)."""
 
     def __init__(
-        self, name: str, records: Sequence[Mapping[str, Any]], resolve: Callable[[Mapping[str, Any]], Sample], *,
-        fields: Mapping[str, Field] | None = None,
+        self, name: str, records: Table | Iterable[Mapping[str, Any]], resolve: Callable[[Mapping[str, Any]], Sample], *,
+        fields: Mapping[str, Field] | None = None, digest: str = "",
     ):  # fmt: skip
-        self.name, self.records, self.resolve = name, records, resolve
+        self.name, self.resolve = name, resolve
+        self.records = records if isinstance(records, Table) else Table.of(records)
         self.fields = fields or {}
-        self.sizes = np.array([len(records)], np.int64)
-        scalar = [n for n, v in (records[0].items() if len(records) else ()) if isinstance(v, (bool, int, float))]
-        self.columns = {n: np.array([r[n] for r in records]) for n in scalar if all(n in r for r in records)}
-        self.digest = digest_of(name, [sorted((k, str(v)) for k, v in r.items()) for r in records])
+        self.sizes = np.array([len(self.records)], np.int64)
+        self.columns = self.records.numbers
+        self.digest = digest or digest_of(name, self.records.digest)
 
     def read(self, index: int) -> Sample:
         record = self.records[index]

@@ -1,13 +1,16 @@
-"""Where pipes begin: shards, folders, torch datasets, iterables; and several pipes as one."""
+"""Where pipes begin: shards, folders, tables, torch datasets, iterables; and several pipes as one."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from vdata import plan
 from vdata.errors import PlanError
-from vdata.folder import Folder
+from vdata.own.coco import coco_source
+from vdata.own.csv import csv_source
+from vdata.own.folder import Folder
 from vdata.pipe import DataPipe
 from vdata.plan import Stage
 from vdata.source import Iterated, MapStyle, Source, Stream
@@ -40,17 +43,101 @@ def from_torch(dataset: Any, keys: Sequence[str] | None = None) -> DataPipe:
     return read(MapStyle(dataset, keys))
 
 
-def from_folder(path: str, *, labels: bool = True) -> DataPipe:
-    """Pictures of a folder; with `labels`, its sub-folders are the classes, in sorted order (as ImageFolder).
+def from_folder(
+    path: str | os.PathLike[str], *, labels: bool | None = None, categories: Sequence[str] | None = None,
+    masks: str | os.PathLike[str] | None = None, ignore_index: int | None = None, orient: bool | None = None,
+) -> DataPipe:  # fmt: skip
+    """Pictures of a folder. Its sub-folders are the classes, in sorted order (as ImageFolder), or `masks` lie in another.
 
-    Samples have `image`, `label` and `__key__` (the path without its suffix). EXIF orientation is applied.
+    Samples have `image`, `__key__` (the path without its suffix), and `label` or `mask`.
 
-    >>> from_folder("/nowhere")
-    Traceback (most recent call last):
-    ...
-    vdata.errors.UnknownDatasetError: there is no folder '/nowhere'
+    labels        whether the first folder of a path is a class; by default yes, unless masks are given
+    categories    all classes in order, where a split may lack one; with masks alone, the names of their values
+    masks         the folder that has a mask of the same name for each picture, or a pattern: "masks/*_mask.png"
+    ignore_index  the value of masks that means "unknown"
+    orient        whether EXIF orientation is applied; by default yes, unless there are masks, which lie on the pixels as stored
+
+    What ImageFolder has as `classes` and `class_to_idx` is in the pipe's fields:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from vdata.testing import photo, png
+    >>> root = Path(tempfile.mkdtemp())
+    >>> for name in ("cat", "dog"):
+    ...     (root / name).mkdir()
+    ...     _ = (root / name / "1.png").write_bytes(png(photo(4, 6)))
+    >>> pipe = vdata.from_folder(root)
+    >>> pipe[1]["label"].name, pipe.plan.fields["label"].meta["categories"]
+    ('dog', ('cat', 'dog'))
     """
-    return read(Folder(path, labels=labels))
+    given = {"labels": labels, "categories": categories, "masks": masks, "ignore_index": ignore_index, "orient": orient}
+    return read(Folder(path, **given))  # type: ignore[arg-type]
+
+
+def from_csv(
+    path: str | os.PathLike[str], *, image: str = "path", label: str | None = "class", boxes: Sequence[str] | None = None,
+    format: str = "XYXY", keep: Sequence[str] = (), root: str | os.PathLike[str] | None = None,
+    categories: Sequence[str] | None = None, delimiter: str | None = None, orient: bool | None = None,
+) -> DataPipe:  # fmt: skip
+    """Pictures that a CSV (or TSV) with a header names, with their labels; or with their boxes, one in a row.
+
+    Samples have `image`, `label` and `__key__`; with `boxes`, the rows of a picture are one sample with `boxes` and `labels`.
+
+    image       the column of paths
+    label       the column of labels, None for none; words become classes, sorted; numbers stay numbers
+    boxes       four columns; a picture without a box has one row in which they are empty
+    format      of the boxes: "XYXY" (two corners), "XYWH" (a corner and sides), "CXCYWH"; in pixels, continuous
+    keep        more columns (a patient, a site), as fields of their names
+    root        the folder that paths start from; by default that of the CSV
+    categories  all classes in order, so that every split numbers them alike
+    delimiter   by default a tab for .tsv, else a comma
+    orient      whether EXIF orientation is applied; by default yes, unless there are boxes, which lie on the pixels as stored
+
+    DataError names pictures that are not there or come twice, and boxes that cannot be.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from vdata.testing import photo, png
+    >>> root = Path(tempfile.mkdtemp())
+    >>> _ = (root / "1.png").write_bytes(png(photo(4, 6)))
+    >>> _ = (root / "train.csv").write_text("path,class\\n1.png,dog\\n")
+    >>> vdata.from_csv(root / "train.csv", categories=["cat", "dog"])[0]["label"]
+    Label(int64 [], categories=('cat', 'dog'), 1)
+    """
+    about = {"keep": keep, "root": root, "categories": categories, "delimiter": delimiter, "orient": orient}
+    return read(csv_source(path, image=image, label=label, boxes=boxes, format=format, **about))  # type: ignore[arg-type]
+
+
+def from_coco(
+    json: str | os.PathLike[str], images: str | os.PathLike[str], *,
+    categories: Sequence[str] | None = None, masks: bool = True, orient: bool = False,
+) -> DataPipe:  # fmt: skip
+    """Pictures of a folder and what a COCO JSON says of them, sorted by the pictures' ids.
+
+    Samples have `image`, `image_id` and `__key__`; `boxes` (two corners), `labels` (numbered from 0 without gaps), `category_ids`
+    (as the file numbers them) and `iscrowd`; and where the file has them `area`, `ids`, `masks` (one an object) and `keypoints`.
+    A picture without objects has empty ones; a file without "annotations" gives pictures alone.
+
+    categories  all classes in order, so that every split numbers them alike; by default the file's, by their ids
+    masks       whether masks are read; they become pixels only when a sample is decoded
+    orient      whether EXIF orientation is applied; by default no: COCO's tools annotate the pixels as stored
+
+    DataError names pictures that are not there, pictures of another size than the file says, and boxes that cannot be.
+
+    >>> import json, tempfile
+    >>> from pathlib import Path
+    >>> from vdata.testing import photo, png
+    >>> root = Path(tempfile.mkdtemp())
+    >>> _ = (root / "1.png").write_bytes(png(photo(4, 6)))
+    >>> pets = [{"id": 3, "name": "cat"}, {"id": 7, "name": "dog"}]
+    >>> found = [{"id": 1, "image_id": 5, "category_id": 7, "bbox": [1, 1, 2, 3]}]
+    >>> told = {"images": [{"id": 5, "file_name": "1.png"}], "categories": pets, "annotations": found}
+    >>> _ = (root / "train.json").write_text(json.dumps(told))
+    >>> sample = vdata.from_coco(root / "train.json", root)[0]
+    >>> sample["boxes"].tolist(), sample["labels"].name
+    ([[1.0, 1.0, 3.0, 4.0]], ['dog'])
+    """
+    return read(coco_source(json, images, categories=categories, masks=masks, orient=orient))
 
 
 def open(url: str | Sequence[str], **options: Any) -> DataPipe:

@@ -116,11 +116,18 @@ class TypedTensor(Tensor):
         return _rebuild, (type(self), self.plain(), self.meta())
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
-        meta = "".join(f", {n}={v!r}" for n, v in self.meta().items() if v is not None and n not in self._rows)
+        meta = "".join(f", {n}={_short(v)}" for n, v in self.meta().items() if v is not None and n not in self._rows)
         head = f"{type(self).__name__}({str(self.dtype).removeprefix('torch.')} {list(self.shape)}{meta}"
         where = "" if self.device.type == "cpu" else f", device={str(self.device)!r}"
         values = f", {self.plain().tolist()}" if self.numel() <= 16 and self.device.type != "meta" else ""
         return head + where + values + ")"
+
+
+def _short(value: Any) -> str:
+    """As `repr`, but of many class names the first few."""
+    if isinstance(value, tuple) and len(value) > 8:
+        return f"({', '.join(map(repr, value[:3]))}, ... {len(value)} in all)"
+    return repr(value)
 
 
 def _depth(index: Any) -> int:

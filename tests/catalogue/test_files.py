@@ -18,7 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vdata.errors import ChecksumError, DataError, MissingPackageError, ShardError, TruncatedShardError
-from vdata.files import Held, Tars, Tree, Zips, package_data, tar_members
+from vdata.errors import NoIndexError
+from vdata.files import Layers, Moved, Scanned, Tars, Tree, Unpacked, Zips, kept, package_data, stamp, tar_members
+from vdata.table import Table
 
 _CONTENT = {
     "a/one.txt": b"one",
@@ -78,7 +80,7 @@ def opened(kind, folder):
         return Zips([put(folder, "x.zip", zip_of(_CONTENT))])
     if kind == "tar":
         return Tars([put(folder, "x.tar", tar_of(_CONTENT, prefix="./"))])
-    return Held(put(folder, "x.tar.gz", gzip.compress(tar_of(_CONTENT))), everything)
+    return Scanned(put(folder, "x.tar.gz", gzip.compress(tar_of(_CONTENT))), ["**"])
 
 
 @pytest.mark.parametrize("kind", ["tree", "stored", "deflated", "tar", "held"])
@@ -90,6 +92,16 @@ def test_the_same_files_from_everywhere(kind, tmp_path):
         assert files.glob("a/*") == ["a/one.txt", "a/two.bin"]
         assert files.glob("*/*.txt") == ["a/one.txt", "b/ö.txt"]
         assert files.glob("a/*/*") == ["a/deep/three.bin"]
+        assert files.glob("a/t?o.*") == ["a/two.bin"] and files.glob("none/*") == []
+        assert files.below("a") == ["a/deep/three.bin", "a/one.txt", "a/two.bin"]
+        assert files.below("") == sorted(_CONTENT)
+        assert files.read("a/two.bin", 100, 7) == _CONTENT["a/two.bin"][100:107]
+        assert files.read("a/two.bin", 2990) == _CONTENT["a/two.bin"][2990:]
+        with files.open("a/two.bin") as file:
+            file.seek(5)
+            assert file.read(3) == _CONTENT["a/two.bin"][5:8]
+        with pytest.raises(DataError, match="ends before byte 3001"):
+            files.read("a/two.bin", 2999, 2)
         with pytest.raises(DataError, match="a/none"):
             files.read("a/none")
 
@@ -162,7 +174,7 @@ def test_sizes_are_not_believed(tmp_path):
     assert tracemalloc.get_traced_memory()[1] < 5_000_000
     tracemalloc.stop()
     with pytest.raises(ShardError, match="says it has"):
-        Zips([put(tmp_path, "huge.zip", _directory_says(bomb, 24, "<I", 0xFFFFFFF0))])
+        Zips([put(tmp_path, "huge.zip", _directory_says(bomb, 24, "<I", 0xFFFFFFF0))]).read("x")
     with pytest.raises(TruncatedShardError, match="beyond the end"):
         Zips([put(tmp_path, "long.zip", _directory_says(bomb, 20, "<I", 0xFFFFFF0))])
 
@@ -256,6 +268,89 @@ def test_a_tar_that_shrinks_after_it_was_opened(tmp_path):
 def test_a_compressed_tar_is_no_plain_one(tmp_path):
     with pytest.raises(ShardError, match="uncompressed"):
         Tars([put(tmp_path, "x.tar", gzip.compress(tar_of(_CONTENT)))])
+
+
+# -- the same files under other names, of several places, without an index ------------------------------------------------
+
+
+def test_a_tar_of_tars(tmp_path):
+    inner = {"n1.tar": tar_of({"a/x.jpg": b"1", "y.jpg": b"22"}), "n2.tar": tar_of({"z.jpg": b"333"}), "readme": b"r"}
+    path = put(tmp_path, "x.tar", tar_of(inner))
+    files = Tars([path], nested=True)
+    assert {n: files.read(n) for n in files.below("")} == {"n1/a/x.jpg": b"1", "n1/y.jpg": b"22", "n2/z.jpg": b"333", "readme": b"r"}
+    with pytest.raises(ShardError, match="n1.tar"):
+        Tars([put(tmp_path, "y.tar", tar_of({"n1.tar": inner["n1.tar"][:700]}))], nested=True)
+
+
+def test_files_under_other_names(tmp_path):
+    archive = Zips([put(tmp_path, "x.zip", zip_of({"release/data/1.png": b"1", "release/data/2.png": b"2", "readme": b"r"}))])
+    files = Moved(archive, strip="release/", into="train/")
+    for files in (files, pickle.loads(pickle.dumps(files))):
+        assert files.read("train/data/2.png") == b"2" and "data/1.png" not in files and "train/data/1.png" in files
+        assert files.glob("train/data/*") == files.glob("*/data/*") == files.below("train") == files.below("")
+        assert files.glob("train/*/1.png") == ["train/data/1.png"] and files.glob("val/*") == files.below("val") == []
+
+
+def test_layers_are_one_roof(tmp_path):
+    put(tmp_path, "tree/x", b"tree"), put(tmp_path, "tree/y", b"y")
+    files = Layers([Zips([put(tmp_path, "x.zip", zip_of({"x": b"zip", "z": b"z"}))]), Tree(tmp_path / "tree")])
+    assert [files.read(n) for n in files.glob("*")] == [b"zip", b"y", b"z"]
+    with pytest.raises(DataError, match="there is no w"):
+        files.read("w")
+
+
+def test_a_compressed_tar_without_an_index(tmp_path):
+    files = Scanned(put(tmp_path, "x.tar.gz", gzip.compress(tar_of(_CONTENT))), ["**.txt"], "`vdata index x` helps")
+    for files in (files, pickle.loads(pickle.dumps(files))):
+        assert files.below("") == sorted(_CONTENT)
+        assert files.read("b/ö.txt") == b"not ASCII" and files.is_loose("a/two.bin")
+        with pytest.raises(NoIndexError, match="`vdata index x` helps"):
+            files.read("a/two.bin")
+
+
+def test_one_compressed_file(tmp_path):
+    path = put(tmp_path, "x.csv.gz", gzip.compress(b"0123456789"))
+    files = Unpacked(path, ["**"])
+    assert files.glob("*") == ["x.csv"] and files.read("x.csv", 3, 2) == b"34"
+    with pytest.raises(NoIndexError, match="do this"):
+        Unpacked(path, [], "do this").read("x.csv")
+    with pytest.raises(TruncatedShardError, match="cut"):
+        Unpacked(put(tmp_path, "cut.gz", path.read_bytes()[:-5]), ["**"]).read("cut")
+
+
+def test_a_tree_lists_each_folder_once(tmp_path):
+    put(tmp_path, "a/1", b"1")
+    tree = Tree(tmp_path)
+    assert tree.glob("a/*") == ["a/1"] and set(tree.stamps()) == {str(tmp_path / "a")}
+    put(tmp_path, "a/2", b"2")
+    assert tree.glob("a/*") == ["a/1"] and Tree(tmp_path).glob("a/*") == ["a/1", "a/2"]
+    assert Tree(tmp_path).glob("*/1") == ["a/1"] and Tree(tmp_path).glob("none/*/x") == []
+
+
+# -- tables on disk -------------------------------------------------------------------------------------------------------
+
+
+def test_a_kept_table_is_made_again_when_its_files_change(tmp_path, monkeypatch):
+    monkeypatch.setenv("VDATA_HOME", str(tmp_path / "home"))
+    source, made = put(tmp_path, "list", b"1"), []
+
+    def make():
+        made.append(source.read_bytes())
+        return Table.of([{"n": int(made[-1])}]), {str(source): stamp(source)}
+
+    assert kept("x", make, least=1)[0][0] == kept("x", make, least=1)[0][0] == {"n": 1} and len(made) == 1
+    source.write_bytes(b"22")
+    assert kept("x", make, least=1)[0][0] == {"n": 22} and len(made) == 2
+    (cache,) = (tmp_path / "home" / ".tables").iterdir()
+    cache.write_bytes(cache.read_bytes()[:200])
+    assert kept("x", make, least=1)[0][0] == {"n": 22} and len(made) == 3
+    kept("y", make, least=2)
+    assert len(list((tmp_path / "home" / ".tables").iterdir())) == 1
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("VDATA_HOME", str(put(tmp_path, "file", b"") / "below"))
+    assert kept("x", lambda: (Table.of([{"n": 1}]), {}), least=1)[0][0] == {"n": 1}
 
 
 def test_data_of_a_package():

@@ -16,7 +16,7 @@ from vdata import codecs
 from vdata.codecs import png16
 from vdata.encoded import Encoded
 from vdata.errors import DecodeError
-from vdata.tensors import Flow
+from vdata.tensors import Flow, Mask
 
 NAN = float("nan")
 
@@ -192,6 +192,39 @@ def test_kitti_disparity_is_a_flow_to_the_left():
     assert same(
         got, np.array([[[NAN, -1, -300 / 256], [-65535 / 256, -1 / 256, NAN]], [[NAN, 0, 0], [0, 0, NAN]]], np.float32)
     )
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_pfm_disparity_is_a_flow_to_the_left(order: str):
+    rows = np.random.default_rng(0).uniform(0, 90, (4, 6, 1)).astype(np.float32)
+    rows[1, 2] = np.inf  # the mark of an unknown pixel in some disparity files
+    known: dict[str, object] = {"codec": "pfm_disparity", "meta": {"views": ("image1", "right1")}}
+    data = pfm(rows, order, magic="Pf")
+    got = codecs.decode(encoded(data, **known))
+    want = np.concatenate([-rows, np.zeros_like(rows)], -1).transpose(2, 0, 1)
+    want[:, 1, 2] = np.nan
+    assert type(got) is Flow and got.dtype == torch.float32 and not got.sparse and got.views == ("image1", "right1")
+    assert same(got, want)
+    part = codecs.decode(encoded(data, **known), window=(1, 2, 2, 3))
+    assert same(part, want[:, 1:3, 2:5]) and part.target_size == (4, 6)
+    assert same(come_back(got), want)
+    with pytest.raises(DecodeError, match="three channels"):
+        codecs.decode(encoded(pfm(rows.repeat(3, 2)), **known))
+    with pytest.raises(DecodeError, match="PFM"):
+        codecs.decode(encoded(flo(field()), **known))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_whole_numbers_in_a_pfm_are_a_mask(order: str):
+    rows = np.random.default_rng(0).integers(0, 2**24, (4, 6, 1)).astype(np.float32)
+    data = pfm(rows, order, magic="Pf")
+    got = codecs.decode(encoded(data, type="Mask", meta={"frame": "image1"}))
+    assert type(got) is Mask and got.dtype == torch.int32 and got.frame == "image1" and same(got, rows[..., 0])
+    assert same(codecs.decode(encoded(data, type="Mask"), window=(1, 2, 2, 3)), rows[1:3, 2:5, 0])
+    for wrong in (0.5, np.nan, np.inf, 2.0**40):
+        rows[0, 0] = wrong
+        with pytest.raises(DecodeError, match="whole numbers"):
+            codecs.decode(encoded(pfm(rows, order, magic="Pf"), type="Mask"))
 
 
 def test_a_png_that_is_not_kittis():

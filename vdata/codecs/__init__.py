@@ -3,7 +3,7 @@
     header.py   what a file is, and its size, from the first bytes       image.py   pictures through Pillow
     ppm.py      PPM and PGM, read in place                               png16.py   16-bit PNG, checksums
     flow.py     .flo, PFM, KITTI's PNGs                                  npy.py     npy and npz without pickle
-    plain.py    text, numbers, JSON; boxes, points and labels as JSON
+    plain.py    text, numbers, JSON; boxes, points and labels as JSON          coco.py   COCO's polygons, run lengths, segment ids
 
 `decode` takes the type from the `Encoded` where it has one, else from the suffix; what the bytes are, they say
 themselves. `encode` and `field_of` are its inverse: `decode` of what they give is the identical value.
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vdata.codecs import flow, image, npy, plain
+from vdata.codecs import coco, flow, image, npy, plain
 from vdata.codecs.header import MAX_PIXELS, Window, kind
 from vdata.codecs.image import names
 from vdata.encoded import Encoded
@@ -39,7 +39,10 @@ _TYPE_OF_SUFFIX = {
     "flo": "Flow", "npy": "tensor", "npz": "tensors",
 }  # fmt: skip
 _TYPE_OF_KIND = {**dict.fromkeys(_PICTURES, "Image"), "flo": "Flow", "npy": "tensor"}
-_FLOW_CODECS = {"kitti_flow": flow.kitti_flow, "kitti_disparity": flow.kitti_disparity}
+_FLOW_CODECS = {
+    "kitti_flow": flow.kitti_flow, "kitti_disparity": flow.kitti_disparity, "pfm_disparity": flow.pfm_disparity,
+}  # fmt: skip
+_MASK_CODECS = {"coco": coco.masks, "coco_panoptic": coco.segment_ids}
 
 
 def decode(enc: Encoded, *, window: Window | None = None, mode: str = "RGB") -> Any:
@@ -70,6 +73,8 @@ def size(enc: Encoded) -> tuple[int, int]:
     (1, 2)
     """
     try:
+        if enc.codec == "coco":
+            return coco.size(enc.data)
         form = kind(enc.data)
         if form == "flo":
             return flow.flo_size(enc.data)
@@ -158,9 +163,12 @@ def _image(enc: Encoded, window: Window | None, mode: str) -> Image:
 
 
 def _mask(enc: Encoded, window: Window | None, mode: str) -> Mask:
-    _known(enc)
-    if kind(enc.data) == "npy":
-        return _typed(Mask, npy.tensor(enc.data, window), enc.meta)
+    _known(enc, *_MASK_CODECS)
+    if enc.codec:
+        return _typed(Mask, _MASK_CODECS[enc.codec](enc.data, window), enc.meta)
+    form = kind(enc.data)
+    if form in ("npy", "pfm"):
+        return _typed(Mask, (npy.tensor if form == "npy" else flow.pfm_ids)(enc.data, window), enc.meta)
     return _typed(Mask, image.decode_mask(enc.data, window=window, orient=enc.orient), enc.meta)
 
 
@@ -176,7 +184,7 @@ def _flow(enc: Encoded, window: Window | None, mode: str) -> Flow:
     if window is not None:  # its vectors still point into the whole second frame
         meta.setdefault("target_size", size(enc))
     if enc.codec:
-        return _typed(Flow, _FLOW_CODECS[enc.codec](enc.data, window), {"sparse": True, **meta})
+        return _typed(Flow, _FLOW_CODECS[enc.codec](enc.data, window), {"sparse": enc.codec != "pfm_disparity", **meta})
     if form not in ("flo", "pfm", "npy"):
         raise DecodeError(f"a file of kind {form or 'unknown'!r} is no flow by itself", byte=0,
                           do='a KITTI PNG needs codec="kitti_flow"')  # fmt: skip

@@ -1,6 +1,6 @@
 """Optical flow at rest: Middlebury's .flo, PFM, and KITTI's 16-bit PNGs of flow and of disparity.
 
-All give float32 [2, h, w], (u right, v down) in pixels, NaN in both channels where the flow is unknown.
+Flows are float32 [2, h, w], (u right, v down) in pixels, NaN in both channels where the flow is unknown.
 """
 
 from __future__ import annotations
@@ -91,6 +91,20 @@ def pfm_tensor(data: bytes | memoryview, window: Window | None = None) -> Tensor
     return _planes(rows[top : top + high, left : left + wide])
 
 
+def pfm_disparity(data: bytes | memoryview, window: Window | None = None) -> Tensor:
+    """A one-channel PFM of disparity (SceneFlow) as flow to the right picture, u = -disparity."""
+    part = _grey_pfm(data, window)
+    return _flow(np.stack([-part, np.zeros_like(part)], axis=-1), None)
+
+
+def pfm_ids(data: bytes | memoryview, window: Window | None = None) -> Tensor:
+    """Whole numbers that lie as floats in a one-channel PFM (SceneFlow's object ids), int32 [h, w]."""
+    part = _grey_pfm(data, window)
+    if not ((part == np.rint(part)) & (np.abs(part) <= 2**24)).all():
+        raise DecodeError("ids are whole numbers, and this PFM has others", do="decode it as a tensor [1, H, W]")
+    return torch.from_numpy(part.astype(np.int32))
+
+
 def kitti_flow(data: bytes | memoryview, window: Window | None = None) -> Tensor:
     """KITTI 2015 and HD1K: a 16-bit RGB PNG of u, v and "known"; (value - 32768) / 64 pixels.
 
@@ -142,6 +156,14 @@ def _pfm_rows(data: bytes | memoryview) -> np.ndarray:
     shape = (head.height, head.width, head.channels)
     rows = np.frombuffer(data, head.dtype, int(np.prod(shape)), head.start).reshape(shape)
     return rows[::-1]  # the file begins with the bottom row
+
+
+def _grey_pfm(data: bytes | memoryview, window: Window | None) -> np.ndarray:
+    rows = _pfm_rows(data)
+    if rows.shape[2] != 1:
+        raise DecodeError("the PFM has three channels, and one was expected", byte=0)
+    top, left, high, wide = check_window(window, *rows.shape[:2])
+    return rows[top : top + high, left : left + wide, 0]
 
 
 def _flow(rows: np.ndarray, window: Window | None) -> Tensor:

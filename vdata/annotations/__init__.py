@@ -1,0 +1,12 @@
+"""Annotation files as datasets have them: read strictly, and every error says where.
+
+    text.py    lines, CSV, JSON          xml.py    XML without document types; PASCAL VOC's objects
+    mat.py     MATLAB's .mat, version 5  h5.py     HDF5 through h5py
+"""
+
+from vdata.annotations.h5 import h5_rows, h5_shape
+from vdata.annotations.mat import mat
+from vdata.annotations.text import csv_rows, json_of, lines
+from vdata.annotations.xml import VocObject, voc_objects, xml_texts
+
+__all__ = ["VocObject", "csv_rows", "h5_rows", "h5_shape", "json_of", "lines", "mat", "voc_objects", "xml_texts"]

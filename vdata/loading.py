@@ -1,0 +1,103 @@
+"""`load`: a dataset by its name, shards at a URL, a folder of pictures. Its types, one overload a dataset, are in loading.pyi."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from vdata.card import Card
+from vdata.catalog import fetch, list_datasets, module_of, near, root_of
+from vdata.errors import PlanError, UnknownDatasetError
+from vdata.find import files_of
+from vdata.listing import Dataset, source_of
+from vdata.pipe import DataPipe
+from vdata.start import from_folder, open, read
+
+
+def load(
+    name_or_url: str | os.PathLike[str], split: str | None = None, *, root: str | os.PathLike[str] | None = None, download: bool = False,
+    fake: bool = False, strict: bool = True, **options: Any,
+) -> DataPipe:  # fmt: skip
+    """A dataset by its name, or by the path of a Python file that describes it; or shards at a URL; or a folder of pictures.
+
+    split    "train" where there is one, else the only one
+    root     the folder that holds the archives as downloaded, or the extracted tree in torchvision's layout;
+             by default `$VDATA_HOME/<name>`, else the user's cache folder
+    download get what is missing first; files that are there are checked and kept
+    fake     tiny made-up data in the real on-disk format instead
+    strict   a missing file, or fewer samples than published, raises; False: go on with what is there and warn
+    options  see the card: `print(vdata.info(name))`
+
+    >>> vdata.load("kitti_flow", fake=True)[0]["flow"].views
+    ('image1', 'image2')
+    """
+    name = os.fspath(name_or_url)
+    if name.endswith(".py"):
+        name = os.path.abspath(name)  # workers look for it too
+    elif name not in list_datasets():
+        return _from_url(name, split, root, fake, options)
+    module = module_of(name)
+    card: Card = module.card
+    split = _split(card, split)
+    for option, value in options.items():
+        _check_option(card, option, value)
+    settings = {n: o.default for n, o in card.options.items()} | options
+    if hasattr(module, "source"):
+        return read(module.source(split, **settings))
+    folder = _fake_root(name) if fake else root_of(card, root)
+    if download and not fake:
+        fetch([a for a in card.wanted(settings | {"split": split}) if not a.optional], folder)
+    files = files_of(card, folder, settings | {"split": split})
+    return read(source_of(Dataset(partial(module_of, name)), files, split, settings, strict=strict, counted=not fake))
+
+
+def _split(card: Card, split: str | None) -> str:
+    if split is None:
+        if card.default:
+            return card.default
+        if "train" in card.splits:
+            return "train"
+        if len(card.splits) == 1:
+            return next(iter(card.splits))
+        raise PlanError(f"{card.name} has the splits {', '.join(card.splits)}: say which, as in load({card.name!r}, split={next(iter(card.splits))!r})")
+    if split not in card.splits:
+        raise PlanError(f"{card.name} has no split {split!r}{near(split, card.splits)}; it has {', '.join(card.splits)}")
+    return split
+
+
+def _check_option(card: Card, name: str, value: Any) -> None:
+    if name not in card.options:
+        raise PlanError(f"{card.name} has no option {name!r}{near(name, card.options)}; it has {', '.join(card.options) or 'none'}")
+    choices = card.options[name].choices
+    if choices and value not in choices:
+        raise PlanError(f"{card.name}: {name} is one of {list(choices)}, got {value!r}")
+
+
+def _from_url(url: str, split: str | None, root: Any, fake: bool, options: Mapping[str, Any]) -> DataPipe:
+    looks = "://" in url or "/" in url or "\\" in url or url.endswith(".tar") or os.path.exists(url)
+    if not looks:
+        raise UnknownDatasetError(f"there is no dataset {url!r}{near(url, list_datasets())}; vdata.list_datasets() names them all")
+    if split is not None or root is not None or fake:
+        raise PlanError(f"split, root and fake belong to datasets of the catalogue; {url!r} is a URL")
+    folder = Path(url)
+    if folder.is_dir() and not (folder / "manifest.json").exists() and not any(folder.glob("*.tar")):
+        return from_folder(url, **options)
+    return open(url, **options)
+
+
+@cache
+def _fake_root(name: str) -> Path:
+    """A folder with the dataset's fake data; it lives as long as the process."""
+    folder = tempfile.TemporaryDirectory(prefix=f"vdata-fake-{Path(name).stem}-")
+    module_of(name).fake(Path(folder.name))
+    _kept.append(folder)
+    return Path(folder.name)
+
+
+_kept: list[tempfile.TemporaryDirectory[str]] = []
+
+
