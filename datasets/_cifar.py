@@ -1,4 +1,4 @@
-"""CIFAR's two forms: batches that Python 2 pickled, and files of records of fixed length. A picture is 3072 bytes of either."""
+"""CIFAR's two forms: batches that Python 2 pickled, and records of fixed length. A picture is 3072 bytes of either."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Layout:
 
 
 def samples_of(files: Files, layout: Layout, split: str) -> Iterator[dict[str, Any]]:
-    """`__key__` is the batch and the number in it, "data_batch_1/00042", in both forms; the pickles have file names too."""
+    """`__key__` is the batch and the number in it, "data_batch_1/00042", in both forms; pickles have file names too."""
     names = layout.batches[split]
     binary = [f"{layout.binary}/{name}.bin" for name in names]
     python = [f"{layout.folder}/{name}" for name in names]
@@ -151,7 +151,7 @@ def archives_of(name: str, layout: Layout, python: Mapping[str, Any], binary: Ma
     return tuple(out)
 
 
-# -- made-up data ----------------------------------------------------------------------------------------------------------
+# -- made-up data ------------------------------------------------------------------------------------------------------
 
 
 def fake(root: Path, name: str, layout: Layout) -> None:

@@ -1,4 +1,4 @@
-"""The idx format of MNIST and its relatives: a magic number, the sizes, then the numbers, the most significant byte first."""
+"""The idx format of MNIST and its relatives: a magic number, the sizes, then the numbers, all big-endian."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Idx:
 
 
 def head(files: Files, path: str) -> Idx:
-    """DecodeError unless the file is exactly as long as its head says. A path that ends in ".gz" is unpacked in memory."""
+    """DecodeError unless the file is exactly as long as its head says. One that ends in ".gz" is unpacked in memory."""
     with _opened(files, path) as file:
         magic = file.read(4)
         code = _DTYPES.get(magic[2]) if len(magic) == 4 and magic[:2] == b"\0\0" else None

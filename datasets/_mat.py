@@ -43,7 +43,8 @@ def _matrix(value: Any, name: str = "") -> bytes:
     elif value and isinstance(value[0], dict):
         names = b"".join(field.encode().ljust(32, b"\0") for field in value[0])
         parts = [_matrix(part) for row in value for part in row.values()]
-        kind, shape, inner = 2, (1, len(value)), _element(5, struct.pack("<i", 32)) + _element(1, names) + b"".join(parts)
+        fields = _element(5, struct.pack("<i", 32)) + _element(1, names)
+        kind, shape, inner = 2, (1, len(value)), fields + b"".join(parts)
     else:
         kind, shape, inner = 1, (1, len(value)), b"".join(map(_matrix, value))
     flags = _element(6, struct.pack("<II", kind, 0))

@@ -32,7 +32,7 @@ def fields_of(classes: tuple[str, ...]) -> dict[str, Field]:
 
 
 def archives_of(servers: Sequence[str], md5: Sequence[str], bytes: Sequence[int] = (0, 0, 0, 0)) -> tuple[Archive, ...]:
-    """The four files, each small enough to be unpacked in memory; hashes in the order of train and test, images before labels."""
+    """The four files, each small enough to be held in memory; hashes for train before test, images before labels."""
     names = [(split, name) for split in _NAMES for name in _NAMES[split]]
     return tuple(
         Archive(
@@ -48,7 +48,7 @@ def samples_of(files: Files, split: str, classes: tuple[str, ...]) -> Iterator[d
 
 
 def labelled(files: Files, images: str, labels: str, split: str, classes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """A record for each picture of one file, with its label from the other; `__key__` is "train/000042", the place in them."""
+    """A record for each picture of one file, its label from the other; `__key__` is "train/000042", the place in them."""
     numbers = _idx.array(files, labels)
     if numbers.ndim != 1 or numbers.dtype != np.uint8:
         raise DataError(
@@ -62,8 +62,8 @@ def pictures(files: Files, path: str, split: str, count: int) -> Iterator[dict[s
     """Where each picture of the file is; DataError if there are not `count` of 28 x 28 bytes."""
     found = _idx.head(files, path)
     if found.dtype != np.uint8 or found.shape != (count, *SHAPE[1:]):
-        what = f"{path} holds {found.dtype.name} {list(found.shape)}, and should hold {count} pictures of 28 x 28 bytes, one a label"
-        raise DataError(what, url=files.url)
+        holds = f"{path} holds {found.dtype.name} {list(found.shape)}"
+        raise DataError(f"{holds}, and should hold {count} pictures of 28 x 28 bytes, one a label", url=files.url)
     for number in range(count):
         yield {"__key__": f"{split}/{number:06d}", "image": File(path), "byte": found.start + number * _PIXELS}
 

@@ -1,8 +1,8 @@
 """What a pickle holds, without unpickling it: nothing that it names is imported, and nothing is called.
 
-`pickletools` splits the bytes into opcodes and no more. Here numbers, texts, lists and dicts are put together from them;
-a long string stays where it is in the file (`Raw`), and what a call would make is only noted (`Made`). That is enough to
-find the pixels of a NumPy array. Anything else that a pickle can do is an error.
+`pickletools` splits the bytes into opcodes and no more. Here numbers, texts, lists and dicts are put together from
+them; a long string stays where it is in the file (`Raw`), and what a call would make is only noted (`Made`). That is
+enough to find the pixels of a NumPy array. Anything else that a pickle can do is an error.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ card = Card(
     task="classification",
     home="https://www.nist.gov/itl/products-and-services/emnist-dataset",
     licence="none given; derived from NIST Special Database 19, which is in the public domain (not verified)",
-    citation="Cohen, Afshar, Tapson and van Schaik, EMNIST: an extension of MNIST to handwritten letters, arXiv:1702.05373, 2017",
+    citation="Cohen, Afshar, Tapson and van Schaik, EMNIST: an extension of MNIST to handwritten letters, "
+    "arXiv:1702.05373, 2017",
     splits=dict(zip(("train", "test"), _COUNTS["balanced"])),
     fields={
         "image": Field("Image", "uint8", _mnist.SHAPE),
@@ -68,8 +69,8 @@ card = Card(
     folder="EMNIST/raw",
     notes=(
         "pictures are stored with rows and columns exchanged; here they are upright unless upright=False",
-        "read from gzip.zip, the pictures of a subset are in the memory of every process: 550 MB for byclass and bymerge. "
-        "Extracted files take none",
+        "read from gzip.zip, a subset is in the memory of every process: 550 MB for byclass and bymerge; extracted "
+        "files take none",
         "the letters exist in two releases, the older one with 88,800 and 14,800 pictures",
     ),
 )

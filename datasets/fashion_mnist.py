@@ -19,7 +19,8 @@ card = Card(
     task="classification",
     home="https://github.com/zalandoresearch/fashion-mnist",
     licence="MIT",
-    citation="Xiao, Rasul and Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms, arXiv:1708.07747, 2017",
+    citation="Xiao, Rasul and Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms, "
+    "arXiv:1708.07747, 2017",
     splits={"train": 60_000, "test": 10_000},
     fields=_mnist.fields_of(CLASSES),
     archives=_mnist.archives_of(

@@ -67,7 +67,8 @@ card = Card(
     task="fine-grained classification, detection",
     home="https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/",
     licence="non-commercial research only; the photographers keep their copyright",
-    citation="Maji, Kannala, Rahtu, Blaschko and Vedaldi, Fine-Grained Visual Classification of Aircraft, arXiv:1306.5151, 2013",
+    citation="Maji, Kannala, Rahtu, Blaschko and Vedaldi, Fine-Grained Visual Classification of Aircraft, "
+    "arXiv:1306.5151, 2013",
     splits={"train": 3_334, "val": 3_333, "trainval": 6_667, "test": 3_333},
     unsure=("train", "val"),
     fields=_FIELDS,
@@ -166,12 +167,17 @@ def sample(files: Files, record: Mapping[str, Any], annotation_level: str, remov
     return {"image": image, "label": labels[annotation_level], **labels, "boxes": boxes}
 
 
-# -- made-up data ----------------------------------------------------------------------------------------------------------
+# -- made-up data ------------------------------------------------------------------------------------------------------
 
 _FAKE = {  # split -> (variant, family, manufacturer) of its pictures
-    "train": (("707-320", "Boeing 707", "Boeing"), ("F/A-18", "F/A-18", "McDonnell Douglas"), ("Yak-42", "Yak-42", "Yakovlev")),
+    "train": (
+        ("707-320", "Boeing 707", "Boeing"), ("F/A-18", "F/A-18", "McDonnell Douglas"), ("Yak-42", "Yak-42", "Yakovlev"),
+    ),
     "val": (("DHC-1", "DHC-1", "de Havilland"), ("BAE 146-200", "BAE 146", "British Aerospace")),
-    "test": (("A380", "A380", "Airbus"), ("737-700", "Boeing 737", "Boeing"), ("Spitfire", "Spitfire", "Supermarine"), ("C-47", "C-47", "Douglas Aircraft Company")),
+    "test": (
+        ("A380", "A380", "Airbus"), ("737-700", "Boeing 737", "Boeing"), ("Spitfire", "Spitfire", "Supermarine"),
+        ("C-47", "C-47", "Douglas Aircraft Company"),
+    ),
 }  # fmt: skip
 
 

@@ -59,39 +59,54 @@ card = Card(
     absent={"test": ("track", "frame")},
     options={
         "train_set": Option(
-            "online", tuple(_TRAIN),
-            "online: the 26,640 pictures of the competition's first stage; final: the 39,209 that most papers train with",
+            "online",
+            tuple(_TRAIN),
+            "online: the 26,640 pictures of the competition's first stage; final: the 39,209 of most papers",
         ),
     },
     archives=(
         Archive(
-            "GTSRB-Training_fixed.zip", _SERVER + "GTSRB-Training_fixed.zip", tree=_TRAIN["online"],
-            when={"split": ("train",), "train_set": ("online",)}, bytes=187_490_228,
-            sha256="df4144942083645bd60b594de348aa6930126c3e0e5de09e39611630abf8455a", md5="513f3c79a4c5141765e10e952eaa2478",
+            "GTSRB-Training_fixed.zip",
+            _SERVER + "GTSRB-Training_fixed.zip",
+            tree=_TRAIN["online"],
+            when={"split": ("train",), "train_set": ("online",)},
+            bytes=187_490_228,
+            sha256="df4144942083645bd60b594de348aa6930126c3e0e5de09e39611630abf8455a",
+            md5="513f3c79a4c5141765e10e952eaa2478",
         ),
         Archive(
-            "GTSRB_Final_Training_Images.zip", _SERVER + "GTSRB_Final_Training_Images.zip", tree=_TRAIN["final"],
+            "GTSRB_Final_Training_Images.zip",
+            _SERVER + "GTSRB_Final_Training_Images.zip",
+            tree=_TRAIN["final"],
             when={"split": ("train",), "train_set": ("final",)},
         ),
         Archive(
-            "GTSRB_Final_Test_Images.zip", _SERVER + "GTSRB_Final_Test_Images.zip", tree=_TEST, when={"split": ("test",)},
+            "GTSRB_Final_Test_Images.zip",
+            _SERVER + "GTSRB_Final_Test_Images.zip",
+            tree=_TEST,
+            when={"split": ("test",)},
             bytes=88_978_620,
-            sha256="48ba6fab7e877eb64eaf8de99035b0aaecfbc279bee23e35deca4ac1d0a837fa", md5="c7e4e6327067d32654124b0fe9e82185",
+            sha256="48ba6fab7e877eb64eaf8de99035b0aaecfbc279bee23e35deca4ac1d0a837fa",
+            md5="c7e4e6327067d32654124b0fe9e82185",
         ),
         Archive(
-            "GTSRB_Final_Test_GT.zip", _SERVER + "GTSRB_Final_Test_GT.zip", tree=_TRUTH, when={"split": ("test",)},
+            "GTSRB_Final_Test_GT.zip",
+            _SERVER + "GTSRB_Final_Test_GT.zip",
+            tree=_TRUTH,
+            when={"split": ("test",)},
             bytes=99_620,
-            sha256="f94e5a7614d75845c74c04ddb26b8796b9e483f43541dd95dd5b726504e16d6d", md5="fe31e9c9270bbcd7b84b7f21a9d9d9e5",
+            sha256="f94e5a7614d75845c74c04ddb26b8796b9e483f43541dd95dd5b726504e16d6d",
+            md5="fe31e9c9270bbcd7b84b7f21a9d9d9e5",
         ),
     ),
     folder="gtsrb",
     notes=(
         "split by track, not by picture, to validate: a track has up to 30 pictures of one sign",
         "the archives number the classes; their names here are common knowledge",
-        "boxes are the file's numbers; whether X2 and Y2 are the last pixel of the sign or the one after it is not confirmed",
+        "boxes are the file's numbers; nobody confirmed whether X2 and Y2 are the last pixel of the sign",
         "no checksum of GTSRB_Final_Training_Images.zip is known",
     ),
-)  # fmt: skip
+)
 
 
 def count(split: str, train_set: str) -> int:
@@ -101,7 +116,7 @@ def count(split: str, train_set: str) -> int:
 def samples(files: Files, split: str, train_set: str) -> Iterator[dict[str, Any]]:
     """`__key__` is "00012/00003_00029" (class, track, frame) in train, "00042" in test; both in torchvision's order.
 
-    The label is the class number itself. GT-final_test.test.csv, which lists the test pictures without classes, is not read.
+    The label is the class number itself. GT-final_test.test.csv, a list of the test pictures without classes, is not read.
     """
     if split == "test":
         yield from (_record(_TEST, row, row["Filename"].removesuffix(".ppm")) for row in _rows(files, _TRUTH))
@@ -161,7 +176,7 @@ def sample(files: Files, record: Mapping[str, Any], train_set: str) -> Sample:
     } | {name: record[name] for name in ("track", "frame") if name in record}
 
 
-# -- made-up data ----------------------------------------------------------------------------------------------------------
+# -- made-up data ------------------------------------------------------------------------------------------------------
 
 
 def fake(root: Path) -> None:

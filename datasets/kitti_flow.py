@@ -64,11 +64,11 @@ card = Card(
     absent={"test": ("flow", "objects", "occlusion", "disparity", "flow_right")},
     archives=(
         Archive("data_scene_flow.zip", f"{_S3}/data_scene_flow.zip", 1_681_488_619,
-                when={"version": _DRIVES["2015"]}, tree="training/image_2"),
+                when={"version": _DRIVES["2015"]}, tree=("training/image_2", "testing/image_2")),
         Archive("data_scene_flow_calib.zip", f"{_S3}/data_scene_flow_calib.zip", 1_631_055,
                 when={"version": _DRIVES["2015"], "calibration": (True,)}, tree="training/calib_cam_to_cam"),
         Archive("data_stereo_flow.zip", f"{_S3}/data_stereo_flow.zip",
-                when={"version": _DRIVES["2012"]}, tree="Kitti2012/training/colored_0", into="Kitti2012/"),
+                when={"version": _DRIVES["2012"]}, tree=("Kitti2012/training/colored_0", "Kitti2012/testing/colored_0"), into="Kitti2012/"),
         Archive("data_stereo_flow_calib.zip", f"{_S3}/data_stereo_flow_calib.zip",
                 when={"version": _DRIVES["2012"], "calibration": (True,)}, tree="Kitti2012/training/calib", into="Kitti2012/"),
     ),

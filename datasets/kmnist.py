@@ -19,7 +19,8 @@ card = Card(
     task="classification",
     home="https://github.com/rois-codh/kmnist",
     licence="CC BY-SA 4.0",
-    citation="Clanuwat, Bober-Irizar, Kitamoto, Lamb, Yamamoto and Ha, Deep Learning for Classical Japanese Literature, arXiv:1812.01718, 2018",
+    citation="Clanuwat, Bober-Irizar, Kitamoto, Lamb, Yamamoto and Ha, Deep Learning for Classical Japanese Literature, "
+    "arXiv:1812.01718, 2018",
     splits={"train": 60_000, "test": 10_000},
     fields=_mnist.fields_of(CLASSES),
     archives=_mnist.archives_of(

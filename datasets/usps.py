@@ -40,14 +40,20 @@ card = Card(
         "label": Field("Label", "int64", (), meta={"categories": CLASSES}),
     },
     options={
-        "dtype": Option("uint8", ("uint8", "float32"), "uint8 as in torchvision, rounded down; float32 keeps the file's numbers, moved to 0..1"),
+        "dtype": Option(
+            "uint8",
+            ("uint8", "float32"),
+            "uint8: rounded down as in torchvision; float32: the file's numbers, moved to 0..1",
+        ),
     },
     archives=tuple(
-        Archive(f"{name}.bz2", f"{_SERVER}{name}.bz2", md5=_MD5[split], when={"split": (split,)}, tree=name, held=("**",))
+        Archive(
+            f"{name}.bz2", f"{_SERVER}{name}.bz2", md5=_MD5[split], when={"split": (split,)}, tree=name, held=("**",)
+        )
         for split, name in _FILES.items()
     ),
     notes=("the file's classes are 1 to 10, for the digits 0 to 9",),
-)  # fmt: skip
+)
 
 
 def samples(files: Files, split: str, dtype: str) -> Iterator[dict[str, Any]]:

@@ -26,7 +26,7 @@ class Archive:
     optional  the set works without it, with fewer fields
     when      option (or "split") -> the values for which the file is needed; an option not named here does not matter
     group     files of one group stand for each other: any one of them will do
-    tree      a path that the extracted files have: where it is there, the archive is not needed; by default `name`
+    tree      a path that the extracted files have, or several: where one is there, the archive is not needed
     strip     a leading part of the members' names that the extracted layout lacks
     into      a folder of the extracted layout that the members' names lack
     nested    a tar of tars, or a zip of zips: "a.tar" has a member "b.jpg", named "a/b.jpg"
@@ -43,7 +43,7 @@ class Archive:
     optional: bool = False
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     group: str = ""
-    tree: str = ""
+    tree: str | tuple[str, ...] = ()
     strip: str = ""
     into: str = ""
     nested: bool = False

@@ -48,7 +48,8 @@ def found(archive: Archive, places: list[Path]) -> Path | None:
 
 def extracted(archive: Archive, places: list[Path]) -> bool:
     """Whether the extracted tree has what the archive brings."""
-    return bool(archive.tree) and any((place / archive.tree).exists() for place in places)
+    trees = (archive.tree,) if isinstance(archive.tree, str) else archive.tree
+    return any((place / tree).exists() for place in places for tree in trees if tree)
 
 
 def missing(card: Card, root: Path, settings: Mapping[str, Any]) -> list[Archive]:
@@ -92,6 +93,8 @@ def _opened(card: Card, archive: Archive, path: Path) -> Files | None:
         files = indexed
     else:
         why = f"`vdata index {card.name}` makes any of its samples readable at once"
+        if magic == b"\xfd7zX":
+            why = f"unpack it with `xz -dk {path.name}`, there is no seek index for xz"
         files = (Scanned if _is_tar(path) else Unpacked)(path, archive.held, why)
     return Moved(files, strip=archive.strip, into=archive.into) if archive.strip or archive.into else files
 

@@ -14,6 +14,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ def source_of(
 
 def present(card: Card, split: str, table: Table) -> dict[str, Field]:
     """The fields of a split: those that are optional only where their column is there."""
-    return {n: f for n, f in card.fields_of(split).items() if not f.optional or n in table.columns}
+    there = {n: f for n, f in card.fields_of(split).items() if not f.optional or n in table.columns}
+    return {n: replace(f, optional=False) for n, f in there.items()}
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,11 @@ def _listed(dataset: Dataset, files: Files, split: str, options: Mapping[str, An
     """The records, those that lack files marked; and the stamps of all that they were made from."""
     table = Table.of(_distinct(dataset.module().samples(_Noted(files), split, **options), files.url))
     lacks: dict[int, list[tuple[str, str]]] = {}
+    last, there = "", False
     for row, column, path in table.files():
-        if path not in files:
+        if path != last:  # many records may lie in one file
+            last, there = path, path in files
+        if not there:
             lacks.setdefault(row, []).append((column, path))
     if lacks:
         table = Table.of(r | ({_LACKS: lacks[i]} if i in lacks else {}) for i, r in enumerate(table))
@@ -206,16 +211,19 @@ class ArchiveStream(Stream):
                 left[row] += 1
         if len(sources) > 1:
             raise NoIndexError(f"{' and '.join(sources)} cannot be read side by side: `vdata index {self.name}` first")
-        if sources:
-            ((archive, moved),) = sources.values()
-            yield from self._handed_out(table, archive, moved, owners, left, start)
+        at_once = ((row, self.reader) for row in np.flatnonzero(left == 0).tolist())  # none of their files lies in it
+        later = (self._came(*place, owners, left) for place in sources.values())
+        for number, (row, reader) in enumerate(chain(at_once, *later)):
+            if number >= start:
+                yield reader(table[row])
 
-    def _handed_out(
-        self, table: Table, archive: Scanned, moved: Moved | None, owners: dict[str, list[int]], left: np.ndarray, start: int
-    ) -> Iterator[Sample]:
+    def _came(
+        self, archive: Scanned, moved: Moved | None, owners: dict[str, list[int]], left: np.ndarray
+    ) -> Iterator[tuple[int, Reader]]:
+        """Rows whose last file has come out of the archive, each with a reader over what came."""
         inner = {(moved.inner(path) if moved else path): path for path in owners}
         waiting: dict[int, dict[str, bytes]] = {}
-        held = number = 0
+        held = 0
         for name, data in tar_members(archive.path, inner.__contains__):
             path = inner.pop(name, None)
             if path is None:
@@ -224,13 +232,10 @@ class ArchiveStream(Stream):
                 waiting.setdefault(row, {})[path] = data
                 held += len(data)
                 left[row] -= 1
-                if left[row]:
-                    continue
-                came = waiting.pop(row)
-                held -= sum(map(len, came.values()))
-                if number >= start:
-                    yield replace(self.reader, files=_Come(came, self.reader.files))(table[row])
-                number += 1
+                if not left[row]:
+                    came = waiting.pop(row)
+                    held -= sum(map(len, came.values()))
+                    yield row, replace(self.reader, files=_Come(came, self.reader.files))
             if held > MAX_WAITING:
                 raise NoIndexError(f"files of one sample lie too far apart in {archive.url}: `vdata index {self.name}` first")
         if owners:

@@ -30,6 +30,13 @@ def load(
 
 @overload
 def load(
+    name_or_url: Literal['coco'], split: Literal['train', 'val', 'test'] | None = ..., *,
+    root: _Path | None = ..., download: bool = ..., fake: bool = ..., strict: bool = ..., task: Literal['instances', 'keypoints', 'panoptic', 'captions'] = ..., year: Literal[2017, 2014] = ..., masks: Literal[True, False] = ...,
+) -> DataPipe:
+    """Microsoft COCO: Common Objects in Context: object detection, instance segmentation, panoptic segmentation, key points, captions."""
+
+@overload
+def load(
     name_or_url: Literal['country211'], split: Literal['train', 'val', 'test'] | None = ..., *,
     root: _Path | None = ..., download: bool = ..., fake: bool = ..., strict: bool = ...,
 ) -> DataPipe:

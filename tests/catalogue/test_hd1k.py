@@ -189,3 +189,10 @@ def test_a_cut_archive(archives):
 def test_the_number_of_training_pairs_is_only_said():
     card = vdata.info("hd1k")
     assert card.splits == {"train": 1_047, "test": None} and card.unsure == ("train",)
+
+
+def test_a_sequence_of_flows_without_pictures_is_named(tree):
+    for path in (tree / "hd1k/hd1k_input/image_2").glob("000001_*"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"2 of 5 samples lack a file: hd1k_input/image_2/000001_0009\.png"):
+        vdata.load("hd1k", root=tree)

@@ -1,7 +1,7 @@
 """Annotation files as datasets have them: read strictly, and every error says where.
 
-    text.py    lines, CSV, JSON          xml.py    XML without document types; PASCAL VOC's objects
-    mat.py     MATLAB's .mat, version 5  h5.py     HDF5 through h5py
+text.py    lines, CSV, JSON          xml.py    XML without document types; PASCAL VOC's objects
+mat.py     MATLAB's .mat, version 5  h5.py     HDF5 through h5py
 """
 
 from vdata.annotations.h5 import h5_rows, h5_shape

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from vdata.errors import DataError, DecodeError, MissingPackageError
+from vdata.errors import DataError, DecodeError, MissingPackageError, VdataError
 from vdata.files import MAX_MEMBER, Files
 
 _MOST_OPEN = 8
@@ -59,6 +59,8 @@ def _dataset(files: Files, path: str, name: str, anew: bool = False) -> Iterator
             yield _array(h5py, _open[at][0], path, name)
         except DataError as error:
             raise error.at(url=files.url) from None
+        except VdataError:  # some of them are ValueErrors too
+            raise
         except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, MemoryError) as error:
             if at in _open:
                 _close(at)

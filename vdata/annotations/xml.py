@@ -28,7 +28,7 @@ class VocObject:
         return self.texts.get("name", "")
 
     def flag(self, name: str) -> bool:
-        """"difficult", "truncated", "occluded": whether the file says 1. What it does not say is False."""
+        """ "difficult", "truncated", "occluded": whether the file says 1. What it does not say is False."""
         return self.texts.get(name, "0") not in ("0", "", "Unspecified")
 
 

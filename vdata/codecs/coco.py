@@ -138,7 +138,7 @@ def _of_polygons(polygons: Sequence[list[Any]], height: int, width: int) -> np.n
         raise MissingPackageError(
             "polygons become masks by pycocotools: pip install 'vdata-vision[datasets]'"
         ) from error
-    limit = _FAR * max(height, width)
+    limit = _FAR * max(height, width, 100)
     for polygon in polygons:
         if len(polygon) % 2 or not all(type(c) in (int, float) and math.isfinite(c) for c in polygon):
             raise DecodeError("a polygon is x and y in turn, all finite numbers")

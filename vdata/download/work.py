@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 class Patience(NamedTuple):
     """How long a download waits, and how often it tries again. There is no limit to a download that gets on.
 
-    attempts  tries in a row that bring little (less than `slowest` for a `window`)
+    attempts  tries in a row that together bring little: less than `slowest * window` bytes
     seconds   time in which little is brought
     timeout   seconds until a server must have answered, and between two pieces of the answer
     slowest   bytes a second, over each `window` of seconds: below, the connection is given up and tried again

@@ -21,7 +21,7 @@ from vdata.progress import progress
 from vdata.shards import tar
 from vdata.table import Table
 
-MAX_HELD = 256 << 20  # what a tar of annotations may hold in memory
+MAX_HELD = 512 << 20  # what an archive may hold in memory
 _MAX_EXTENSION = 1 << 20  # a long name or a pax header
 
 
@@ -134,6 +134,9 @@ class Scanned(Members):
     def stamps(self) -> dict[str, str]:
         return {os.path.abspath(self.path): stamp(self.path)}
 
+    def __reduce__(self):
+        return type(self), (self.path, self.held, self.why)  # not what is held: it may be large, and is there anyway
+
 
 class Unpacked(Members):
     """One compressed file without a seek index, "x.h5.gz" as "x.h5": in memory, if `held` allows it, else it raises."""
@@ -167,6 +170,9 @@ class Unpacked(Members):
 
     def stamps(self) -> dict[str, str]:
         return {os.path.abspath(self.path): stamp(self.path)}
+
+    def __reduce__(self):
+        return type(self), (self.path, self.held, self.why)  # not what is held: it may be large, and is there anyway
 
 
 def tar_members(path: str | Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
