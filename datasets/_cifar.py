@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
+import vdata.datasets._pickled as _pickled
 from vdata.annotations import lines
 from vdata.card import Archive
-from vdata.datasets import _pickled  # pyright: ignore[reportAttributeAccessIssue]
 from vdata.errors import DataError, DecodeError
 from vdata.files import Files
 from vdata.table import File

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+import vdata.datasets._idx as _idx
 from vdata.card import Archive
-from vdata.datasets import _idx  # pyright: ignore[reportAttributeAccessIssue]
 from vdata.errors import DataError
 from vdata.field import Field
 from vdata.files import Files

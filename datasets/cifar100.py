@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import vdata.datasets._cifar as _cifar
 from vdata.card import Card
-from vdata.datasets import _cifar  # pyright: ignore[reportAttributeAccessIssue]
 from vdata.field import Field
 from vdata.files import Files
 from vdata.source import Sample

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
+import vdata.datasets._coco_fake as _coco_fake
 from vdata.annotations import json_of
 from vdata.annotations.coco import Category, Picture, by_picture, columns_of, read_coco
 from vdata.card import Archive, Card, Option
-from vdata.datasets import _coco_fake
 from vdata.datasets._coco_classes import KEYPOINTS, STUFF, THINGS
 from vdata.encoded import read_encoded
 from vdata.errors import DataError, PlanError
@@ -119,7 +119,7 @@ card = Card(
     options={
         "task": Option("instances", ("instances", "keypoints", "panoptic", "captions"), "what is known of each picture"),
         "year": Option(2017, (2017, 2014), "how the pictures are split; panoptic segments are of 2017 alone"),
-        "masks": Option(True, (True, False), "the masks of objects: without them a list is ten times smaller"),
+        "masks": Option(True, (True, False), "the masks of objects: without them the list takes far less memory"),
     },
     absent={"test": tuple(_OF_TASKS)},
     notes=(

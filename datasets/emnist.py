@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+import vdata.datasets._idx as _idx
+import vdata.datasets._mnist as _mnist
 from vdata.card import Archive, Card, Option
-from vdata.datasets import _idx, _mnist  # pyright: ignore[reportAttributeAccessIssue]
 from vdata.field import Field
 from vdata.files import Files
 from vdata.source import Sample

@@ -13,7 +13,7 @@ import torch
 from vdata import codecs
 from vdata.annotations import mat
 from vdata.card import Archive, Card, Option
-from vdata.datasets._mat import mat_file  # pyright: ignore[reportMissingImports]
+from vdata.datasets._mat import mat_file
 from vdata.encoded import Encoded, read_encoded
 from vdata.errors import DecodeError
 from vdata.field import Field

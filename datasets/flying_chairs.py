@@ -9,7 +9,7 @@ from typing import Any
 from vdata import codecs
 from vdata.annotations import lines
 from vdata.card import Archive, Card
-from vdata.datasets._frames import numbers  # pyright: ignore[reportMissingImports]
+from vdata.datasets._frames import numbers
 from vdata.encoded import read_encoded
 from vdata.errors import DataError, DecodeError
 from vdata.field import Field

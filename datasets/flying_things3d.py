@@ -17,7 +17,7 @@ import torch
 
 from vdata.annotations import lines
 from vdata.card import Archive, Card, Option
-from vdata.datasets._frames import merged, numbers, pairs  # pyright: ignore[reportMissingImports]
+from vdata.datasets._frames import merged, numbers, pairs
 from vdata.encoded import read_encoded
 from vdata.errors import DecodeError, PlanError
 from vdata.field import Field

@@ -10,7 +10,7 @@ import torch
 
 from vdata import codecs
 from vdata.card import Archive, Card, Option
-from vdata.datasets._frames import merged, numbers, pairs  # pyright: ignore[reportMissingImports]
+from vdata.datasets._frames import merged, numbers, pairs
 from vdata.encoded import read_encoded
 from vdata.field import Field
 from vdata.files import Files

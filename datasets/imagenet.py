@@ -17,8 +17,8 @@ from PIL import Image as Pillow
 from vdata import codecs
 from vdata.annotations import lines, mat, voc_objects, xml_texts
 from vdata.card import Archive, Card
-from vdata.datasets._mat import mat_bytes  # pyright: ignore[reportAttributeAccessIssue, reportMissingImports]
-from vdata.datasets._voc import boxes_of  # pyright: ignore[reportAttributeAccessIssue, reportMissingImports]
+from vdata.datasets._mat import mat_bytes
+from vdata.datasets._voc import boxes_of
 from vdata.encoded import Encoded, read_encoded
 from vdata.errors import DataError, DecodeError
 from vdata.field import Field

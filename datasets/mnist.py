@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import vdata.datasets._mnist as _mnist
 from vdata.card import Card
-from vdata.datasets import _mnist  # pyright: ignore[reportAttributeAccessIssue]
 from vdata.files import Files
 from vdata.source import Sample
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import vdata.datasets._scene as _scene
 from vdata import codecs
 from vdata.card import Card, Option
-from vdata.datasets import _scene  # pyright: ignore[reportAttributeAccessIssue]
 from vdata.encoded import Encoded
 from vdata.errors import DataError, PlanError
 from vdata.field import Field

@@ -15,7 +15,7 @@ import torch
 from vdata import codecs
 from vdata.annotations import VocObject, lines, voc_objects
 from vdata.card import Archive, Card
-from vdata.datasets._voc import boxes_of, flag_fields, flags_of  # pyright: ignore[reportAttributeAccessIssue, reportMissingImports]
+from vdata.datasets._voc import boxes_of, flag_fields, flags_of
 from vdata.encoded import read_encoded
 from vdata.errors import DataError
 from vdata.field import Field

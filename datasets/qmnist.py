@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+import vdata.datasets._idx as _idx
+import vdata.datasets._mnist as _mnist
+import vdata.datasets.mnist as mnist
 from vdata.card import Archive, Card
-from vdata.datasets import _idx, _mnist, mnist  # pyright: ignore[reportAttributeAccessIssue]
 from vdata.errors import DataError
 from vdata.field import Field
 from vdata.files import Files

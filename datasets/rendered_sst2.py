@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vdata.card import Archive, Card
-from vdata.datasets._class_folders import class_folders  # pyright: ignore[reportMissingImports]
+from vdata.datasets._class_folders import class_folders
 from vdata.encoded import read_encoded
 from vdata.field import Field
 from vdata.files import Files

@@ -13,8 +13,8 @@ import torch
 from vdata import codecs
 from vdata.annotations import mat
 from vdata.card import Archive, Card
-from vdata.datasets._mat import mat_bytes  # pyright: ignore[reportMissingImports]
-from vdata.datasets._stanford_cars_classes import CLASSES  # pyright: ignore[reportMissingImports]
+from vdata.datasets._mat import mat_bytes
+from vdata.datasets._stanford_cars_classes import CLASSES
 from vdata.encoded import read_encoded
 from vdata.errors import DecodeError
 from vdata.field import Field

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from vdata.annotations import lines
 from vdata.card import Archive, Card, Option
-from vdata.datasets._sun397_classes import CLASSES  # pyright: ignore[reportMissingImports]
+from vdata.datasets._sun397_classes import CLASSES
 from vdata.encoded import read_encoded
 from vdata.errors import DataError
 from vdata.field import Field

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from vdata import codecs
 from vdata.annotations import VocObject, lines, voc_objects
 from vdata.card import Archive, Card, Option
-from vdata.datasets._voc import boxes_of, flag_fields, flags_of  # pyright: ignore[reportAttributeAccessIssue, reportMissingImports]
+from vdata.datasets._voc import boxes_of, flag_fields, flags_of
 from vdata.encoded import read_encoded
 from vdata.errors import DataError, DecodeError
 from vdata.field import Field

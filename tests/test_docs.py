@@ -87,3 +87,10 @@ def test_python_dash_m():
     out = subprocess.run([sys.executable, "-m", "vdata", "list"], capture_output=True, text=True, timeout=120)
     assert out.returncode == 0
     assert "moving_photos" in out.stdout
+
+
+@pytest.mark.parametrize("script", ["catalogue.py", "overloads.py"])
+def test_what_is_made_of_the_cards_is_what_they_say(script):
+    """docs/datasets.md and vdata/loading.pyi."""
+    done = subprocess.run([sys.executable, str(ROOT / "docs" / script), "--check"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from vdata import catalog, codecs, datasets, errors, interop, metrics, tensors, transforms, viz
     from vdata.batch import Batch, Ragged
     from vdata.catalog import Card, info, list_datasets
-    from vdata.loading import load
     from vdata.key import Key
+    from vdata.loading import load
     from vdata.pipe import DataPipe, register_verb
     from vdata.run.loader import Loader
     from vdata.start import concat, from_coco, from_csv, from_folder, from_iterable, from_torch, open, zip

@@ -163,7 +163,7 @@ class _Check:
             table = table.take(np.flatnonzero(~lacking))
             table.columns.pop(_LACKS)
         wanted = self.dataset.count(self.split, self.options) if self.counted else None
-        if not len(table) or wanted is not None and len(table) < wanted:
+        if not len(table) or (wanted is not None and len(table) < wanted):
             whole = f"{wanted:,}" if wanted is not None else "at least one"
             text = f"the split {self.split!r} of {card.name} has {len(table):,} samples here and should have {whole}"
             self._object(text, sure=self.split not in card.unsure or not len(table))
@@ -192,7 +192,7 @@ class ArchiveStream(Stream):
     def __init__(self, check: _Check, reader: Reader):
         self.check, self.reader = check, reader
         self.name = check.dataset.card.name
-        self.fields = {n: f for n, f in check.dataset.card.fields_of(check.split).items()}
+        self.fields = check.dataset.card.fields_of(check.split)
         loose = list(unindexed(reader.files))  # type: ignore[arg-type]
         self.why = f"{', '.join(s.url.rpartition('/')[2] for s in loose)} is compressed as a whole: `vdata index {self.name}` makes an index"
         self.digest = digest_of(self.name, check.split, sorted(check.options.items()), [sorted(s.stamps().values()) for s in loose])

@@ -17,6 +17,11 @@ from vdata.listing import Dataset, source_of
 from vdata.pipe import DataPipe
 from vdata.start import from_folder, open, read
 
+_OWN = {
+    "folder": "from_folder(path)", "imagefolder": "from_folder(path)", "image_folder": "from_folder(path)",
+    "csv": "from_csv(path)", "coco_json": "from_coco(json, pictures)",
+}  # fmt: skip
+
 
 def load(
     name_or_url: str | os.PathLike[str], split: str | None = None, *, root: str | os.PathLike[str] | None = None, download: bool = False,
@@ -80,6 +85,8 @@ def _check_option(card: Card, name: str, value: Any) -> None:
 def _from_url(url: str, split: str | None, root: Any, fake: bool, options: Mapping[str, Any]) -> DataPipe:
     looks = "://" in url or "/" in url or "\\" in url or url.endswith(".tar") or os.path.exists(url)
     if not looks:
+        if (own := url.lower().replace("-", "_")) in _OWN:
+            raise UnknownDatasetError(f"there is no dataset {url!r}: for data of your own write vdata.{_OWN[own]}")
         raise UnknownDatasetError(f"there is no dataset {url!r}{near(url, list_datasets())}; vdata.list_datasets() names them all")
     if split is not None or root is not None or fake:
         raise PlanError(f"split, root and fake belong to datasets of the catalogue; {url!r} is a URL")

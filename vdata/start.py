@@ -116,7 +116,8 @@ def from_coco(
 
     Samples have `image`, `image_id` and `__key__`; `boxes` (two corners), `labels` (numbered from 0 without gaps), `category_ids`
     (as the file numbers them) and `iscrowd`; and where the file has them `area`, `ids`, `masks` (one an object) and `keypoints`.
-    A picture without objects has empty ones; a file without "annotations" gives pictures alone.
+    A picture without objects has empty ones; a file without "annotations" gives pictures alone. Key points are taken for pixels
+    counted from 0, as COCO's are, and lie in their middles.
 
     categories  all classes in order, so that every split numbers them alike; by default the file's, by their ids
     masks       whether masks are read; they become pixels only when a sample is decoded

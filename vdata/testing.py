@@ -94,7 +94,7 @@ def tar_file(path: str | os.PathLike[str], members: Mapping[str, bytes]) -> None
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             archive.addfile(entry)
-        for member, data in reversed(members.items()):
+        for member, data in reversed(list(members.items())):
             entry = tarfile.TarInfo(member)
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))

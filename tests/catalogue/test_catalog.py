@@ -26,6 +26,8 @@ def test_list_and_info():
 def test_wrong_arguments_say_what_is_right(tmp_path):
     with pytest.raises(UnknownDatasetError, match=r"no dataset 'imagnet'"):
         vdata.load("imagnet")
+    with pytest.raises(UnknownDatasetError, match=r"write vdata\.from_folder\(path\)"):
+        vdata.load("ImageFolder")
     with pytest.raises(PlanError, match=r"no split 'trian' \(did you mean 'train'\?\)"):
         vdata.load("kitti_flow", "trian", fake=True)
     with pytest.raises(PlanError, match="splits trainval, test"):

@@ -82,7 +82,10 @@ def test_as_torchvision(tree, split, year):
 
 
 def test_captions_as_torchvision(tree):
-    ours, theirs = load(tree, task="captions"), theirs_of(tree, "train", 2017, "captions", torchvision.datasets.CocoCaptions)
+    ours, theirs = (
+        load(tree, task="captions"),
+        theirs_of(tree, "train", 2017, "captions", torchvision.datasets.CocoCaptions),
+    )
     assert [s["captions"] for s in ours] == [target for _, target in theirs]
     assert all(len(s["captions"]) == 5 for s in ours)
 

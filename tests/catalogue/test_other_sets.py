@@ -70,7 +70,7 @@ def test_a_file_that_describes_no_dataset(tmp_path):
 
 def test_two_samples_of_one_name(mine):
     mine.write_text(MINE.replace('"__key__": path', '"__key__": "same"'))
-    with pytest.raises(DataError, match="two samples of one name.*'same'"):
+    with pytest.raises(DataError, match=r"two samples of one name.*'same'"):
         vdata.load(mine, fake=True)
 
 
@@ -103,3 +103,20 @@ def test_a_dataset_that_changes_is_listed_again(mine, monkeypatch):
     catalog.module_of.cache_clear()
     importlib.invalidate_caches()
     assert [s["number"] for s in vdata.load(mine, fake=True)] == [5, 6, 7]
+
+
+def test_a_large_tree_is_listed_once_until_it_changes(mine, tmp_path):
+    """20,000 files: the second load lists nothing; a new file, wherever, is seen."""
+    mine.write_text(MINE.replace('"pictures/*.png"', '"pictures/*/*.png"').replace("def samples(", "calls = []\ndef samples(").replace("    paths =", "    calls.append(1)\n    paths ="))
+    for number in range(20_000):
+        path = tmp_path / "pictures" / f"{number % 20}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    module = catalog.module_of(str(mine))
+    first = vdata.load(mine, root=tmp_path)
+    again = vdata.load(mine, root=tmp_path)
+    assert len(first) == len(again) == 20_000 and module.calls == [1]
+    assert first.plan.source.digest == again.plan.source.digest
+    assert first.plan.source.records[777] == again.plan.source.records[777]
+    (tmp_path / "pictures" / "7" / "new.png").touch()
+    assert len(vdata.load(mine, root=tmp_path)) == 20_001 and module.calls == [1, 1]

@@ -171,7 +171,12 @@ def sheet(root, *rows, name="train.csv", delimiter=","):
 
 
 def test_words_become_classes_and_numbers_stay(pictures):
-    path = sheet(pictures, ["path", "class", "age", "site"], ["img/1.png", "dog", "3", "Köln"], ["img/0.png", "cat", "2.5", "a, b"])
+    path = sheet(
+        pictures,
+        ["path", "class", "age", "site"],
+        ["img/1.png", "dog", "3", "Köln"],
+        ["img/0.png", "cat", "2.5", "a, b"],
+    )
     pipe = vdata.from_csv(path, keep=["age", "site"])
     assert [s["label"].name for s in pipe] == ["dog", "cat"] and pipe[0]["label"].categories == ("cat", "dog")
     assert [(s["__key__"], s["age"], s["site"]) for s in pipe] == [("img/1", 3.0, "Köln"), ("img/0", 2.5, "a, b")]
@@ -219,7 +224,7 @@ def test_boxes_are_grouped_by_picture(pictures):
 @pytest.mark.parametrize("format, box", [("XYWH", (4, 6, 10, 8)), ("CXCYWH", (9, 10, 10, 8))])
 def test_boxes_in_other_formats(pictures, format, box):
     path = sheet(pictures, ["path", "a", "b", "c", "d"], ["img/2.png", *box])
-    boxes = vdata.from_csv(path, label=None, boxes="abcd" and list("abcd"), format=format)[0]["boxes"]
+    boxes = vdata.from_csv(path, label=None, boxes=list("abcd"), format=format)[0]["boxes"]
     assert boxes.format == format and boxes.tolist() == [list(box)]
     from vdata import transforms as T
 
@@ -245,10 +250,22 @@ def test_tabs_marks_and_places(pictures):
 @pytest.mark.parametrize(
     "rows, options, match",
     [
-        ([["path", "klass"], ["img/1.png", "a"]], {}, r"no column 'class' \(did you mean 'klass'\?\); there are path, klass"),
+        (
+            [["path", "klass"], ["img/1.png", "a"]],
+            {},
+            r"no column 'class' \(did you mean 'klass'\?\); there are path, klass",
+        ),
         ([["path", "path"], ["img/1.png", "a"]], {"label": None}, "two columns are called 'path'"),
-        ([["path", "class"], ["img/9.png", "a"], ["img/1.png", "a"]], {}, r"1 of the 2 pictures that train\.csv names.*img/9\.png"),
-        ([["path", "class"], ["img/1.png", "a"], ["img/./1.png", "b"]], {}, r"rows 1 and 2 name one picture: img/1\.png"),
+        (
+            [["path", "class"], ["img/9.png", "a"], ["img/1.png", "a"]],
+            {},
+            r"1 of the 2 pictures that train\.csv names.*img/9\.png",
+        ),
+        (
+            [["path", "class"], ["img/1.png", "a"], ["img/./1.png", "b"]],
+            {},
+            r"rows 1 and 2 name one picture: img/1\.png",
+        ),
         ([["path", "class"], ["img/1.png", "a"], ["", "b"]], {}, "row 2 names no picture"),
         ([["path", "class"], ["img/1.png", ""]], {}, "row 1 has no label"),
         ([["path", "class"], ["img/1.png"]], {}, "line 2 .* has 1 columns"),
@@ -282,7 +299,9 @@ def test_mistakes_in_boxes_are_named(pictures, rows, match):
         vdata.from_csv(sheet(pictures, BOXED, *rows), boxes=BOXED[2:])
 
 
-@pytest.mark.parametrize("box, fits", [((-10, -9, 44, 29), True), ((0, 0, 60, 20), False), ((31, 0, 32, 5), False), ((0, 0, 0, 0), True)])
+@pytest.mark.parametrize(
+    "box, fits", [((-10, -9, 44, 29), True), ((0, 0, 60, 20), False), ((31, 0, 32, 5), False), ((0, 0, 0, 0), True)]
+)
 def test_boxes_far_outside_are_named(pictures, box, fits):
     pipe = vdata.from_csv(sheet(pictures, BOXED, ["img/1.png", "a", *box]), boxes=BOXED[2:])
     if fits:
@@ -407,15 +426,24 @@ def changed(place, number, **new):
         (changed("annotations", 1, id=5), "two annotations have the id or name 5"),
         (changed("annotations", 1, image_id=8), "annotation of id 4 is of picture 8"),
         (changed("annotations", 1, category_id=8), "annotation of id 4 is of category 8"),
-        (changed("annotations", 1, bbox=[5, 5, -3, 2]), r"annotation of id 4 has a negative size: \(5, 5\) to \(2, 7\)"),
-        (changed("annotations", 1, bbox=[5, 5, 60, 2]), "annotation of id 4 lies far outside of its picture of 30 x 20"),
+        (
+            changed("annotations", 1, bbox=[5, 5, -3, 2]),
+            r"annotation of id 4 has a negative size: \(5, 5\) to \(2, 7\)",
+        ),
+        (
+            changed("annotations", 1, bbox=[5, 5, 60, 2]),
+            "annotation of id 4 lies far outside of its picture of 30 x 20",
+        ),
         (changed("annotations", 1, bbox=[5, 5, 60]), r"annotations\[1\]\.bbox"),
-        (changed("annotations", 1, segmentation=[]), "1 of 3 annotations have no mask: the annotation of id 4.*masks=False"),
+        (
+            changed("annotations", 1, segmentation=[]),
+            "1 of 3 annotations have no mask: the annotation of id 4.*masks=False",
+        ),
         (changed("annotations", 1, id=None, segmentation=[]), r"no mask: annotation 1 \(counted from 0\)"),
         (changed("categories", 1, name="dog"), "'dog' twice"),
         (changed("categories", 1, id=30), "two categories have the id or name 30"),
         (changed("categories", 1, keypoints=["a"]) | {"annotations": told()["annotations"][:1]}, None),
-        (told(images=[]), "lists no pictures"),
+        (told(images=[], annotations=[]), "lists no pictures"),
         ({}, "images"),
     ],
 )

@@ -148,5 +148,5 @@ def test_segment_ids_are_colours(pixels):
 
 
 def test_segment_ids_of_a_grey_picture_are_refused():
-    with pytest.raises(DecodeError, match="1 channels of torch.uint8"):
+    with pytest.raises(DecodeError, match=r"1 channels of torch\.uint8"):
         codecs.decode(encoded(png(np.zeros((2, 2), np.uint8)), "coco_panoptic"))

@@ -83,7 +83,7 @@ def by_picture(found: Iterable[Any]) -> dict[int | str, list[Any]]:
 
 
 def columns_of(objects: Sequence[Object], numbers: Mapping[int, int], wanted: Iterable[str]) -> dict[str, Any]:
-    """One picture's objects as columns of a record: lists are JSON text, which takes a tenth of their memory.
+    """One picture's objects as columns of a record: lists are JSON text, which a table keeps as it is.
 
     numbers  category id -> class number
     wanted   of "area", "ids", "masks", "keypoints": the columns beside those that all objects have

@@ -105,7 +105,7 @@ def part(data: bytes, start: int, size: int | None, path: str, url: str) -> byte
     if not start and size is None:
         return data
     out = data[start:] if size is None else data[start : start + size]
-    if start > len(data) or size is not None and len(out) < size:
+    if start > len(data) or (size is not None and len(out) < size):
         raise DataError(f"{path} ends before byte {start + (size or 0)}: it has {len(data)}", url=url)
     return out
 

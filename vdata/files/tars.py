@@ -52,16 +52,16 @@ class Tars(Members):
     def read(self, path: str, start: int = 0, size: int | None = None) -> bytes:
         member = self.members[self._row(path)]
         archive, offset = self.paths[member["archive"]], member["offset"] + start
-        size = member["size"] - start if size is None else size
-        if start < 0 or start + size > member["size"]:
-            raise TruncatedShardError(f"{path} ends before byte {start + size}: it has {member['size']}", url=archive)
+        wanted: int = member["size"] - start if size is None else size
+        if start < 0 or start + wanted > member["size"]:
+            raise TruncatedShardError(f"{path} ends before byte {start + wanted}: it has {member['size']}", url=archive)
         try:
             with open(archive, "rb") as file:
                 file.seek(offset)
-                data = file.read(size)
+                data = file.read(wanted)
         except OSError as error:
             raise ShardError(f"cannot read {path}: {error.strerror}", url=archive, byte=offset) from error
-        if len(data) != size:
+        if len(data) != wanted:
             raise TruncatedShardError(f"{path} is cut: the archive has changed since it was opened", url=archive, byte=offset, do=AGAIN)
         return data
 

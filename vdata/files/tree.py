@@ -42,12 +42,10 @@ class Tree:
         return data
 
     def open(self, path: str) -> BinaryIO:
-        full = self._at(path)
         try:
-            file = open(full, "rb")
+            return open(self._at(path), "rb")
         except OSError as error:
             raise DataError(f"cannot read {path}: {error.strerror}", url=self.url) from error
-        return file
 
     def glob(self, pattern: str) -> list[str]:
         folder, _, last = pattern.rpartition("/")

@@ -74,7 +74,7 @@ def pictures_in(root: str, paths: Sequence[str], said: str) -> tuple[Tree, list[
     root = os.path.abspath(root)
     remote = next((p for p in paths if "://" in p), None)
     if remote is not None:
-        raise DataError(f"{said} names a picture by a URL, {remote}", do="fetch the pictures, and name files")
+        raise DataError(f"{said} names a picture by a URL, {remote}", url=root, do="fetch the pictures, and name files")
     full = [os.path.normpath(os.path.join(root, path.replace("\\", "/"))) for path in paths]
     if not all(path.startswith(root + os.sep) for path in full):
         root = os.path.commonpath([os.path.dirname(path) for path in full])

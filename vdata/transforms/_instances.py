@@ -11,14 +11,17 @@ from torch import Tensor
 from vdata.errors import PlanError
 
 # The sample keys of DESIGN's contract that have one row an object, and COCO's usual companions.
-DEFAULT = ("boxes", "labels", "masks", "keypoints", "weights", "area", "iscrowd", "ids", "track_ids")
+DEFAULT = (
+    "boxes", "labels", "masks", "keypoints", "weights", "area", "iscrowd", "ids", "track_ids", "category_ids", "difficult",
+    "truncated", "occluded", "poses",
+)  # fmt: skip
 
 
 class Instances(tuple[str, ...]):
     """The names of leaves whose row i is object i: what a transform that drops objects drops together.
 
     By name, never by equal length. Without names the usual ones: boxes, labels, masks, keypoints, weights, area,
-    iscrowd, ids, track_ids. In nested samples ("target.boxes") those beside each other are one group.
+    iscrowd, ids, track_ids, category_ids, difficult, truncated, occluded, poses. In nested samples ("target.boxes") those beside each other are one group.
 
     >>> T.Instances("boxes", "labels", "weights")
     Instances('boxes', 'labels', 'weights')
