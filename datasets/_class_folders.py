@@ -1,4 +1,4 @@
-"""Pictures in folders named after their classes, as Country211 and Rendered SST2 have them."""
+"""Pictures in folders named after their classes, as Country211, EuroSAT and Rendered SST2 have them."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from vdata.errors import DecodeError, TruncatedShardError
 from vdata.files import MAX_MEMBER, Files
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-_lock = threading.Lock()
+_locks: dict[int, threading.Lock] = {}  # of each process: another thread may hold it while this one is forked
 _unpacked: OrderedDict[tuple[int, str, str], bytes] = OrderedDict()  # of this process; the latest two
 
 
@@ -86,7 +86,7 @@ def _opened(files: Files, path: str) -> BinaryIO:
 def _content(files: Files, path: str) -> bytes:
     """What a gzipped file unpacks to. There is no way to its middle but from its beginning, so the latest are kept."""
     key = (os.getpid(), files.url, path)
-    with _lock:
+    with _locks.setdefault(os.getpid(), threading.Lock()):
         if key not in _unpacked:
             while len(_unpacked) >= 2:
                 _unpacked.popitem(last=False)

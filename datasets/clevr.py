@@ -14,7 +14,7 @@ from vdata import codecs
 from vdata.annotations import json_of
 from vdata.card import Archive, Card, Option
 from vdata.encoded import read_encoded
-from vdata.errors import DataError
+from vdata.errors import DataError, DecodeError
 from vdata.field import Field
 from vdata.files import Files
 from vdata.source import Sample
@@ -83,6 +83,8 @@ card = Card(
     notes=(
         "the scenes of the test split were never published: it has pictures and questions only",
         "there are no boxes and no masks",
+        "transforms that drop key points, as SanitizeKeyPoints, drop the points alone; for what goes with them say instances="
+        'T.Instances("keypoints", "shapes", "colours", "materials", "sizes"); the JSON fields and label keep all objects',
         "the numbers of shapes, colours, materials and sizes follow the alphabet: the files have names only",
     ),
 )
@@ -172,16 +174,32 @@ def _described(scene: _Scene, key: str, url: str) -> dict[str, Any]:
         "depths": [o.pixel[2] for o in objects],
         "rotations": [o.rotation for o in objects],
         "positions": [o.position for o in objects],
-        "relations": relations.decode(),
-        "directions": bytes(scene.directions).decode(),
+        "relations": _text(relations, url, key, "relations"),
+        "directions": _text(bytes(scene.directions), url, key, "directions"),
     }
+
+
+def _text(raw: bytes, url: str, key: str, field: str) -> str:
+    """JSON as the text that it is; DecodeError unless a sample can read it."""
+    try:
+        msgspec.json.decode(raw)
+        return raw.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DecodeError(f"it is not the JSON it should be: {error}", url=url, key=key, field=field) from error
 
 
 def _asked(files: Files, split: str) -> dict[str, list[str]]:
     """Picture -> its questions, as they stand in the file: 700,000 of them as objects would fill the memory."""
+    path = f"{_ROOT}/questions/CLEVR_{split}_questions.json"
     found: dict[str, list[str]] = {}
-    for raw in json_of(files, f"{_ROOT}/questions/CLEVR_{split}_questions.json", _Questions).questions:
-        found.setdefault(msgspec.json.decode(raw, type=_Asked).image_filename, []).append(bytes(raw).decode())
+    for number, raw in enumerate(json_of(files, path, _Questions).questions):
+        text = _text(bytes(raw), f"{files.url}/{path}", f"question {number}, counted from 0", "questions")
+        try:
+            about = msgspec.json.decode(raw, type=_Asked)
+        except msgspec.ValidationError as error:
+            what = f"question {number} (counted from 0) of {path} is of no picture: {error}"
+            raise DecodeError(what, url=files.url) from error
+        found.setdefault(about.image_filename, []).append(text)
     return found
 
 
@@ -198,9 +216,9 @@ def sample(files: Files, record: Mapping[str, Any], questions: bool) -> Sample:
         out["keypoints"] = KeyPoints(points, canvas_size=codecs.size(image))
         out |= {n: Label(torch.tensor(record[n], dtype=torch.int64), categories=c) for n, c in _KINDS.items()}
         out |= {n: record[n] for n in ("depths", "rotations", "positions")}
-        out |= {n: json.loads(record[n]) for n in ("relations", "directions")}
+        out |= {n: msgspec.json.decode(record[n]) for n in ("relations", "directions")}
     if questions:
-        out["questions"] = json.loads(record["questions"])
+        out["questions"] = msgspec.json.decode(record["questions"])
     return out
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 import vdata.datasets._coco_fake as _coco_fake
 from vdata.annotations import json_of
-from vdata.annotations.coco import Category, Picture, by_picture, columns_of, read_coco
+from vdata.annotations.coco import Category, Id, Object, Picture, by_picture, columns_of, named, read_coco
 from vdata.card import Archive, Card, Option
 from vdata.datasets._coco_classes import KEYPOINTS, STUFF, THINGS
 from vdata.encoded import read_encoded
@@ -54,7 +54,7 @@ _FIELDS = {
 }
 
 
-def _archive(name: str, folder: str, size: int, sha256: str, tree: str, **more: Any) -> Archive:
+def _archive(name: str, folder: str, size: int, sha256: str, tree: Any, **more: Any) -> Archive:
     return Archive(name, f"{_SERVER}/{folder}/{name}", size, sha256, tree=tree, **more)
 
 
@@ -65,7 +65,8 @@ def _pictures(year: int, split: str, size: int, sha256: str) -> Archive:
 
 def _annotations(year: int, size: int, sha256: str) -> Archive:
     when = {"year": (year,), "split": ("train", "val"), "task": ("instances", "keypoints", "captions")}
-    tree = f"annotations/instances_val{year}.json"
+    kinds = ("instances", "person_keypoints", "captions")
+    tree = tuple(f"annotations/{kind}_{split}{year}.json" for kind in kinds for split in ("train", "val"))
     return _archive(f"annotations_trainval{year}.zip", "annotations", size, sha256, tree, when=when)
 
 
@@ -105,7 +106,7 @@ card = Card(
         _archive(
             "panoptic_annotations_trainval2017.zip", "annotations", 860_725_834,
             "c05f76d2129b6b561eb70efe16e7006df62f73fb92889132d373b9d90e31a370",
-            tree="annotations/panoptic_val2017.json", nested=True,
+            tree={split: f"annotations/panoptic_{split}2017.json" for split in ("train", "val")}, nested=True,
             when={"year": (2017,), "split": ("train", "val"), "task": ("panoptic",)},
         ),
         _inner("train"),
@@ -132,8 +133,8 @@ card = Card(
 
 
 class _Caption(msgspec.Struct, gc=False):
-    image_id: int
-    id: int
+    image_id: Id
+    id: Id
     caption: str
 
 
@@ -143,15 +144,15 @@ class _Captions(msgspec.Struct):
 
 
 class _Segment(msgspec.Struct, gc=False):
-    id: int
-    category_id: int
-    iscrowd: int
+    id: Id
+    category_id: Id
+    iscrowd: Id
     bbox: list[float]
     area: float
 
 
 class _Segments(msgspec.Struct):
-    image_id: int
+    image_id: Id
     file_name: str
     segments_info: list[_Segment]
 
@@ -192,7 +193,10 @@ def sample(files: Files, record: Mapping[str, Any], *, task: str, year: int, mas
     check_size(image, canvas, "its annotation says")
     out: Sample = {"image": image, "image_id": record["image_id"]}
     if "boxes" in record:
-        out |= objects_of(record, _FIELDS, canvas)
+        try:
+            out |= objects_of(record, _FIELDS, canvas)
+        except DataError as error:
+            raise error.at(url=files.url) from None
     if "mask" in record:
         out["mask"] = read_encoded(files, record, "mask", _FIELDS["mask"])
         out["segment_ids"] = Label(record["segment_ids"])
@@ -212,9 +216,21 @@ def _instances(files: Files, name: str, masks: bool, path: str = "instances", wa
     path = f"annotations/{path}_{name}.json"
     coco = read_coco(files, path)
     _check_categories(coco.categories, f"{files.url}/{path}")
+    _check_objects(coco.annotations or (), "keypoints" in wanted, f"{files.url}/{path}")
     groups = by_picture(coco.annotations or ())
     columns = ["area", "ids", *(["masks"] if masks else []), *wanted]
     return coco.images, lambda one: columns_of(groups.get(one.id, []), _NUMBERS, columns)
+
+
+def _check_objects(objects: Sequence[Object], points: bool, where: str) -> None:
+    """Real files say of all objects what people's own may leave out."""
+    for number, one in enumerate(objects):
+        lacks = "id" if one.id is None else "area" if one.area is None else ""
+        if lacks:
+            raise DataError(f"{named(one, number)} has no {lacks}", url=where)
+        if points and len(one.keypoints) != 3 * len(KEYPOINTS):
+            count = len(one.keypoints)
+            raise DataError(f"{named(one, number)} has {count} numbers as key points, not {3 * len(KEYPOINTS)}", url=where)
 
 
 def _keypoints(files: Files, name: str, masks: bool):
@@ -241,6 +257,10 @@ def _panoptic(files: Files, name: str, masks: bool):
                 f"the picture {one.file_name} has {count} lists of segments, not one", url=f"{files.url}/{path}"
             )
         (about,) = segments[one.id]
+        strange = next((s for s in about.segments_info if s.category_id not in _NUMBERS), None)
+        if strange is not None:
+            what = f"the segment {strange.id} of {one.file_name} is of category {strange.category_id}, which is none of COCO's"
+            raise DataError(what, url=f"{files.url}/{path}")
         return {
             "mask": File(f"{folder}/{about.file_name}"),
             "segment_ids": [s.id for s in about.segments_info],

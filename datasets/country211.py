@@ -53,7 +53,7 @@ card = Card(
             "https://openaipublic.azureedge.net/clip/data/country211.tgz",
             md5="84988d7644798601126c29e9877aab6a",
             sha256="c011343cdc1296a8c31ff1d7129cf0b5e5b8605462cffd24f89266d6e6f4da3c",
-            tree="country211",
+            tree={"train": "country211/train", "val": "country211/valid", "test": "country211/test"},
         ),
     ),
     notes=(

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from vdata.card import Archive, Card
+from vdata.datasets._class_folders import class_folders
 from vdata.encoded import read_encoded
 from vdata.field import Field
 from vdata.files import Files
 from vdata.source import Sample
-from vdata.table import File
 from vdata.tensors import Label
 from vdata.testing import jpeg, photo, zip_file
 
@@ -49,15 +49,16 @@ card = Card(
         ),
     ),
     folder="eurosat",
-    notes=("there is no official split; the original server's certificate has been broken since January 2023",),
+    notes=(
+        "there is no official split; the original server's certificate has been broken since January 2023",
+        "all thirteen bands are in EuroSATallBands.zip (2,067,725,275 bytes), which is not read",
+    ),
 )
 
 
 def samples(files: Files, split: str) -> Iterator[dict[str, Any]]:
     """`__key__` is "Forest/Forest_1"; the class is the folder."""
-    for number, name in enumerate(CLASSES):
-        for path in files.glob(f"2750/{name}/*.jpg"):
-            yield {"__key__": path[len("2750/") : -len(".jpg")], "image": File(path), "label": number}
+    return class_folders(files, "2750", CLASSES, ".jpg")
 
 
 def sample(files: Files, record: Mapping[str, Any]) -> Sample:

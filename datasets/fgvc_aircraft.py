@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from vdata import codecs
-from vdata.annotations import lines
+from vdata.annotations import expect_names, lines
+from vdata.annotations.boxes import corners, whole
 from vdata.card import Archive, Card, Option
 from vdata.encoded import Encoded, read_encoded
-from vdata.errors import DataError
+from vdata.errors import DataError, DecodeError
 from vdata.field import Field
 from vdata.files import Files
 from vdata.source import Sample
@@ -51,6 +52,7 @@ MANUFACTURERS = (
 )  # fmt: skip
 
 LEVELS = {"variant": VARIANTS, "family": FAMILIES, "manufacturer": MANUFACTURERS}
+_LISTS = {"variant": "variants", "family": "families", "manufacturer": "manufacturers"}  # where the archive names the classes
 BANNER = 20  # rows at the bottom of every picture that name the photographer
 _DATA = "fgvc-aircraft-2013b/data/"
 
@@ -59,6 +61,7 @@ _FIELDS = {
     "label": Field("Label", "int64", (), doc="the class of `annotation_level`, with the names of that level"),
     **{level: Field("Label", "int64", (), meta={"categories": names}) for level, names in LEVELS.items()},
     "boxes": Field("BoundingBoxes", "float32", (1, 4), meta={"format": "XYXY"}),
+    "labels": Field("Label", "int64", (1,), doc="`label`, for the box"),
 }
 
 card = Card(
@@ -101,17 +104,30 @@ def samples(files: Files, split: str, annotation_level: str, remove_banner: bool
 
     Lists are joined by that number. A picture without a class on one of the levels, or without a box, is a DataError.
     """
+    for level, names in LEVELS.items():
+        expect_names(files, f"{_DATA}{_LISTS[level]}.txt", names)
     numbers = {level: _labels(files, level, split) for level in LEVELS}
     listed = numbers[annotation_level]
     for level, found in numbers.items():
         if odd := found.keys() ^ listed.keys():
             what = f"images_{level}_{split}.txt and images_{annotation_level}_{split}.txt do not list the same pictures"
             raise DataError(what, url=files.url, key=min(odd))
-    boxes = dict(_entry(files, "images_box.txt", line) for line in lines(files, _DATA + "images_box.txt"))
+    boxes = _boxes(files)
     for key in listed:
         labels = {level: found[key] for level, found in numbers.items()}
         image = File(f"{_DATA}images/{key}.jpg")
         yield {"__key__": key, "image": image, **labels, "boxes": _box(files, key, boxes)}
+
+
+def _boxes(files: Files) -> dict[str, str]:
+    """Picture -> the four numbers of its box, as text."""
+    boxes: dict[str, str] = {}
+    for line in lines(files, _DATA + "images_box.txt"):
+        key, text = _entry(files, "images_box.txt", line)
+        if key in boxes:
+            raise DataError(f"{_DATA}images_box.txt has two boxes of the picture", url=files.url, key=key)
+        boxes[key] = text
+    return boxes
 
 
 def _labels(files: Files, level: str, split: str) -> dict[str, int]:
@@ -134,24 +150,26 @@ def _labels(files: Files, level: str, split: str) -> dict[str, int]:
 def _entry(files: Files, name: str, line: str) -> tuple[str, str]:
     """A picture and what is said of it: names have blanks too."""
     key, _, text = line.partition(" ")
-    if not key.isdecimal() or not text.strip():
+    if not (key.isascii() and key.isdecimal()) or not text.strip():
         raise DataError(
-            f"{_DATA}{name} has a line {line!r} that is not a picture's number and what is said of it", url=files.url
+            f"{_DATA}{name} has a line {line[:200]!r} that is not a picture's number and what is said of it", url=files.url
         )
     return key, text.strip()
 
 
-def _box(files: Files, key: str, boxes: Mapping[str, str]) -> list[int]:
+def _box(files: Files, key: str, boxes: Mapping[str, str]) -> tuple[float, ...]:
     """The file counts pixels from 1 and includes both corners."""
     try:
-        x1, y1, x2, y2 = map(int, boxes[key].split())
+        x1, y1, x2, y2 = map(whole, boxes[key].split())
+        return corners(x1, y1, x2, y2, one_based=True)
+    except DecodeError as error:
+        raise error.at(url=f"{files.url}/{_DATA}images_box.txt", key=key) from None
     except KeyError:
         raise DataError(f"{_DATA}images_box.txt has no box of this picture", url=files.url, key=key) from None
     except ValueError:
         raise DataError(
             f"{_DATA}images_box.txt has {boxes[key]!r} where four whole numbers should be", url=files.url, key=key
         ) from None
-    return [x1 - 1, y1 - 1, x2, y2]
 
 
 def sample(files: Files, record: Mapping[str, Any], annotation_level: str, remove_banner: bool) -> Sample:
@@ -164,7 +182,8 @@ def sample(files: Files, record: Mapping[str, Any], annotation_level: str, remov
         box[:, 1::2] = box[:, 1::2].clamp(max=height)
     labels = {level: Label(record[level], categories=names) for level, names in LEVELS.items()}
     boxes = BoundingBoxes(box, format="XYXY", canvas_size=(height, width))
-    return {"image": image, "label": labels[annotation_level], **labels, "boxes": boxes}
+    label = labels[annotation_level]
+    return {"image": image, "label": label, **labels, "boxes": boxes, "labels": Label(label[None], categories=label.categories)}
 
 
 # -- made-up data ------------------------------------------------------------------------------------------------------
@@ -198,7 +217,7 @@ def fake(root: Path) -> None:
             files[f"{_DATA}images_{level}_{split}.txt"] = "".join(
                 f"{k} {about[place]}\n" for k, about in entries
             ).encode()
-    for name, classes in (("variants", VARIANTS), ("families", FAMILIES), ("manufacturers", MANUFACTURERS)):
-        files[f"{_DATA}{name}.txt"] = "".join(f"{c}\n" for c in classes).encode()
+    for level, names in LEVELS.items():
+        files[f"{_DATA}{_LISTS[level]}.txt"] = "".join(f"{name}\n" for name in names).encode()
     files[f"{_DATA}images_box.txt"] = "".join(reversed(boxes)).encode()
     tar_file(root / "fgvc-aircraft-2013b.tar.gz", files)

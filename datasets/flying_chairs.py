@@ -16,7 +16,7 @@ from vdata.field import Field
 from vdata.files import Files
 from vdata.source import Sample
 from vdata.table import File
-from vdata.testing import flow, photo, zip_file
+from vdata.testing import flow, photo, ppm, zip_file
 
 _LIST = "FlyingChairs_train_val.txt"
 _CODES = {"train": "1", "val": "2"}
@@ -45,7 +45,7 @@ card = Card(
             f"{_HOST}/data/FlyingChairs/FlyingChairs.zip",
             32_892_488_308,
             "9d675f7d1a01efe43eda1e9ecb12f4d5fae10447d3e1953b2a435a573670f43e",
-            tree="data/00001_img1.ppm",  # a folder called data may be anything
+            tree="data",  # a folder called data may be anything
             strip="FlyingChairs_release/",
         ),
         Archive(
@@ -90,12 +90,8 @@ def fake(root: Path) -> None:
     for number in range(1, 9):
         height, width = 12 + number, 20
         moved = flow(height, width, number)
-        contents = (_ppm(height, width, number, 1), _ppm(height, width, number, 2), codecs.encode(moved)[1])
+        contents = (*(ppm(photo(height, width, number, n)) for n in (1, 2)), codecs.encode(moved)[1])
         for end, data in zip(_PARTS.values(), contents, strict=True):
             members[f"FlyingChairs_release/data/{number:05d}_{end}"] = data
     zip_file(root / "FlyingChairs.zip", members)
     (root / _LIST).write_text("1\n2\n1\n1\n2\n1\n1\n2\n")
-
-
-def _ppm(height: int, width: int, *seed: int) -> bytes:
-    return b"P6\n%d %d\n255\n" % (width, height) + photo(height, width, *seed).movedim(0, -1).numpy().tobytes()

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from vdata.annotations import lines
+from vdata.annotations.boxes import number, whole
 from vdata.card import Archive, Card, Option
 from vdata.datasets._frames import merged, numbers, pairs
 from vdata.encoded import read_encoded
@@ -39,7 +40,8 @@ _CAMERA = Field(
     "float64",
     (4, 4),
     optional=True,
-    doc="as the file has it, NaN where it lacks the frame; with cameras=True",
+    doc="as the file has it, NaN where it lacks the frame; transforms refuse it unless it is passed through: "
+    '.apply(..., passthrough=("camera1", "camera2")); with cameras=True',
 )
 _FIELDS = {
     "image1": _PICTURE,
@@ -51,7 +53,8 @@ _FIELDS = {
     "disparity": Field("Flow", "float32", (2, "H", "W"), codec="pfm_disparity", meta={"views": ("image1", "right1")},
                        doc="(-disparity, 0): where image1's pixels are in right1; with stereo=True", optional=True),
     "disparity_change": Field("tensor", "float32", (1, "H", "W"), optional=True,
-                              doc="from image1's moment to image2's; transforms do not move it; with disparity_change=True"),
+                              doc="from image1's moment to image2's; transforms refuse it unless it is passed through: "
+                              '.apply(..., passthrough=("disparity_change",)); with disparity_change=True'),
     "objects": Field("Mask", "int32", ("H", "W"), meta={"kind": "semantic", "frame": "image1"}, optional=True,
                      doc="which object a pixel of image1 shows; with objects=True"),
     "camera1": _CAMERA,
@@ -115,7 +118,7 @@ card = Card(
         "the numbers are 2,239 and 437 scenes of ten frames, from the literature",
         "names and formats of disparity, disparity change, objects and cameras are as others' programs read them; the addresses of "
         "the objects' archive and of the list of unused files are likely ones: none was checked",
-        "WebP versions of the frames exist and are not read",
+        "WebP versions of the frames exist and are not read, nor are material_index and motion_boundaries",
     ),
     unsure=("train", "test"),
 )  # fmt: skip
@@ -196,10 +199,10 @@ def _flow_path(scene: str, course: str, side: str, frame: int) -> str:
 def _unused(files: Files) -> set[tuple[str, str, int]]:
     """(TRAIN or TEST, scene, frame) of the lines such as TRAIN/A/0024/left/0008.png; one camera's frame stands for both."""
     found = set()
-    for number, line in enumerate(lines(files, _UNUSED), 1):
-        match = re.search(r"(TRAIN|TEST)/([^/]+/[^/]+)/(?:left|right)/(\d+)\.\w+$", line)
+    for place, line in enumerate(lines(files, _UNUSED), 1):
+        match = re.search(r"(TRAIN|TEST)/([^/]+/[^/]+)/(?:left|right)/([0-9]{1,9})\.\w+$", line)
         if match is None:
-            raise DecodeError(f"line {number} of {_UNUSED} is {line!r}, and names no frame", url=files.url)
+            raise DecodeError(f"line {place} of {_UNUSED} is {line[:200]!r}, and names no frame", url=files.url)
         found.add((match[1], match[2], int(match[3])))
     return found
 
@@ -210,19 +213,25 @@ _Poses = dict[tuple[int, str], list[float]]
 def _poses(files: Files, path: str) -> _Poses:
     """(frame, camera) -> its 16 numbers. "Frame 6" is followed by a line of L and one of R, each with a matrix row by row."""
     poses: _Poses = {}
-    frame = -1
-    for number, line in enumerate(lines(files, path), 1):
+    frames = [-1]
+    for place, line in enumerate(lines(files, path), 1):
         head, *words = line.split()
         try:
             if head == "Frame" and len(words) == 1:
-                frame = int(words[0])
-            elif head in ("L", "R") and len(words) == 16 and frame >= 0:
-                poses[frame, {"L": "left", "R": "right"}[head]] = [float(word) for word in words]
+                frames.append(whole(words[0]))
+            elif head in ("L", "R") and len(words) == 16 and frames[-1] >= 0:
+                camera = frames[-1], {"L": "left", "R": "right"}[head]
+                if camera in poses:
+                    raise ValueError(f"frame {frames[-1]} has a line of {head} already")
+                poses[camera] = [number(word) for word in words]
             else:
                 raise ValueError(f"it has {len(words)} words after {head!r}")
         except ValueError as error:
-            what = f"line {number} of {path} is neither a frame's number nor a camera's 16 numbers: {error}"
+            what = f"line {place} of {path} is neither a frame's number nor a camera's 16 numbers: {error}"
             raise DecodeError(what, url=files.url) from error
+    for frame, camera in product(frames[1:], _CAMERAS["both"]):
+        if (frame, camera) not in poses:
+            raise DecodeError(f"frame {frame} of {path} has no {camera} camera", url=files.url)
     return poses
 
 
@@ -246,11 +255,11 @@ def fake(root: Path) -> None:
     def put(path: str, data: bytes) -> None:
         parts.setdefault(path.partition("/")[0], {})[path] = data
 
-    for number, scene in enumerate(("TRAIN/A/0000", "TRAIN/C/0003", "TEST/B/0001")):
-        size = 12 + 2 * number, 20
+    for place, scene in enumerate(("TRAIN/A/0000", "TRAIN/C/0003", "TEST/B/0001")):
+        size = 12 + 2 * place, 20
         poses = ""
         for frame, (shift, side) in product((6, 7, 8), enumerate(("left", "right"))):
-            seed = number, frame, shift
+            seed = place, frame, shift
             for kind, name in enumerate(("clean", "final")):
                 put(f"frames_{name}pass/{scene}/{side}/{frame:04d}.png", png(photo(*size, *seed, kind)))
             for kind, course in enumerate(_DIRECTIONS["both"]):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vdata.annotations import json_of
+from vdata.annotations import expect_names, json_of
 from vdata.card import Archive, Card
 from vdata.encoded import read_encoded
 from vdata.errors import DataError
@@ -63,7 +63,7 @@ card = Card(
             bytes=4_996_278_331,
             md5="85eeb15f3717b99a5da872d97d918f87",
             sha256="d97d15e438b7f4498f96086a4f7e2fa42a32f2712e87d3295441b2b6314053a4",
-            tree="food-101",
+            tree="food-101/images",
             held=("food-101/meta/*",),
         ),
     ),
@@ -77,6 +77,7 @@ card = Card(
 
 def samples(files: Files, split: str) -> Iterator[dict[str, Any]]:
     """`__key__` is "apple_pie/1005649"; the order is that of meta/<split>.json."""
+    expect_names(files, "food-101/meta/classes.txt", LISTED)
     numbers = {name: number for number, name in enumerate(CLASSES)}
     listed = {name: number for number, name in enumerate(LISTED)}
     for name, keys in json_of(files, f"food-101/meta/{split}.json", dict[str, list[str]]).items():

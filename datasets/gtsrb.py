@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,16 @@ import torch
 
 from vdata import codecs
 from vdata.annotations import csv_rows
+from vdata.annotations.boxes import corners
 from vdata.card import Archive, Card, Option
 from vdata.encoded import read_encoded
-from vdata.errors import DataError
+from vdata.errors import DataError, DecodeError
 from vdata.field import Field
 from vdata.files import Files
 from vdata.source import Sample
 from vdata.table import File
-from vdata.tensors import BoundingBoxes, Image, Label
-from vdata.testing import photo, zip_file
+from vdata.tensors import BoundingBoxes, Label
+from vdata.testing import photo, ppm, zip_file
 
 CLASSES = (
     "speed limit 20", "speed limit 30", "speed limit 50", "speed limit 60", "speed limit 70", "speed limit 80",
@@ -31,6 +33,7 @@ CLASSES = (
     "roundabout mandatory", "end of no overtaking", "end of no overtaking by trucks",
 )  # fmt: skip
 
+_DIGITS = re.compile("[0-9]{1,9}")
 _TRAIN = {"online": "GTSRB/Training", "final": "GTSRB/Final_Training/Images"}
 _TEST = "GTSRB/Final_Test/Images"
 _TRUTH = "GT-final_test.csv"
@@ -42,6 +45,7 @@ _FIELDS = {
     "image": Field("Image", "uint8", (3, "H", "W")),
     "label": Field("Label", "int64", (), meta={"categories": CLASSES}),
     "boxes": Field("BoundingBoxes", "float32", (1, 4), meta={"format": "XYXY"}, doc="the sign, as the file gives it"),
+    "labels": Field("Label", "int64", (1,), meta={"categories": CLASSES}, doc="`label`, for the box"),
     "track": Field("int", doc="frames of one sign; numbered within a class"),
     "frame": Field("int", doc="0 is the farthest from the sign"),
 }
@@ -109,8 +113,8 @@ card = Card(
 )
 
 
-def count(split: str, train_set: str) -> int:
-    return _COUNTS[train_set] if split == "train" else card.splits["test"] or 0
+def count(split: str, train_set: str) -> int | None:
+    return _COUNTS[train_set] if split == "train" else card.splits["test"]
 
 
 def samples(files: Files, split: str, train_set: str) -> Iterator[dict[str, Any]]:
@@ -119,7 +123,8 @@ def samples(files: Files, split: str, train_set: str) -> Iterator[dict[str, Any]
     The label is the class number itself. GT-final_test.test.csv, a list of the test pictures without classes, is not read.
     """
     if split == "test":
-        yield from (_record(_TEST, row, row["Filename"].removesuffix(".ppm")) for row in _rows(files, _TRUTH))
+        for row in _rows(files, _TRUTH):
+            yield _record(files, _TRUTH, _TEST, row, row["Filename"].removesuffix(".ppm"))
         return
     top = _TRAIN[train_set]
     pictures = files.glob(f"{top}/*/*.ppm")
@@ -134,12 +139,12 @@ def _class(files: Files, folder: str, pictures: set[str]) -> Iterator[dict[str, 
     path = f"{folder}/GT-{name}.csv"
     for row in sorted(_rows(files, path), key=lambda row: row["Filename"]):
         stem = row["Filename"].removesuffix(".ppm")
-        track, _, frame = stem.partition("_")
+        track, frame = map(_number, stem.partition("_")[::2])
         if row["ClassId"] != _number(name):
             raise DataError(f"{path} gives {row['Filename']} the class {row['ClassId']}", url=files.url)
-        if not (track.isdecimal() and frame.isdecimal()):
+        if track is None or frame is None:
             raise DataError(f"{path} lists {row['Filename']}, whose name has no track and frame", url=files.url)
-        record = _record(folder, row, f"{name}/{stem}") | {"track": int(track), "frame": int(frame)}
+        record = _record(files, path, folder, row, f"{name}/{stem}") | {"track": track, "frame": frame}
         pictures.discard(record["image"])
         yield record
     if pictures:
@@ -155,15 +160,15 @@ def _rows(files: Files, path: str) -> Iterator[dict[str, Any]]:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
+    return int(text) if _DIGITS.fullmatch(text) else None
 
 
-def _record(folder: str, row: Mapping[str, Any], key: str) -> dict[str, Any]:
-    return {
-        "__key__": key, "image": File(f"{folder}/{row['Filename']}"), "label": row["ClassId"],
-        "boxes": [row["Roi.X1"], row["Roi.Y1"], row["Roi.X2"], row["Roi.Y2"]],
-        "width": row["Width"], "height": row["Height"],
-    }  # fmt: skip
+def _record(files: Files, path: str, folder: str, row: Mapping[str, Any], key: str) -> dict[str, Any]:
+    try:
+        box = corners(row["Roi.X1"], row["Roi.Y1"], row["Roi.X2"], row["Roi.Y2"])
+    except DecodeError as error:
+        raise error.at(url=f"{files.url}/{path}", key=key, field="boxes") from None
+    return {"__key__": key, "image": File(f"{folder}/{row['Filename']}"), "label": row["ClassId"], "boxes": box}
 
 
 def sample(files: Files, record: Mapping[str, Any], train_set: str) -> Sample:
@@ -173,6 +178,7 @@ def sample(files: Files, record: Mapping[str, Any], train_set: str) -> Sample:
         "image": image,
         "label": Label(record["label"], categories=CLASSES),
         "boxes": BoundingBoxes(box, format="XYXY", canvas_size=codecs.size(image)),
+        "labels": Label([record["label"]], categories=CLASSES),
     } | {name: record[name] for name in ("track", "frame") if name in record}
 
 
@@ -187,7 +193,7 @@ def fake(root: Path) -> None:
     ):
         zip_file(root / archive, _fake_train(_TRAIN[train_set], tracks) | {"GTSRB/Readme-Images.txt": b"about\n"})
     rows = [(f"{n:05d}.ppm", 16 + n, 20 + 2 * n, number) for n, number in enumerate((12, 0, 42, 12, 7, 0))]
-    pictures = {f"{_TEST}/{name}": _ppm(h, w, 9, n) for n, (name, h, w, _) in enumerate(rows)}
+    pictures = {f"{_TEST}/{name}": ppm(photo(h, w, 9, n)) for n, (name, h, w, _) in enumerate(rows)}
     bare = _csv([row[:3] for row in rows], _HEADER[:-1])
     zip_file(
         root / "GTSRB_Final_Test_Images.zip",
@@ -201,7 +207,7 @@ def _fake_train(top: str, tracks: int) -> dict[str, bytes]:
     for number in (0, 12, 42):
         folder = f"{top}/{number:05d}"
         rows = [(f"{t:05d}_{f:05d}.ppm", 15 + 3 * f + t, 17 + 2 * f, number) for t in range(tracks) for f in range(2)]
-        out |= {f"{folder}/{name}": _ppm(h, w, number, n) for n, (name, h, w, _) in enumerate(rows)}
+        out |= {f"{folder}/{name}": ppm(photo(h, w, number, n)) for n, (name, h, w, _) in enumerate(rows)}
         out[f"{folder}/GT-{number:05d}.csv"] = _csv(rows, _HEADER)
     return out
 
@@ -210,8 +216,3 @@ def _csv(rows: list[Any], header: tuple[str, ...]) -> bytes:
     """Rows of (file name, height, width and, if known, class); the sign is five or six pixels from the border."""
     lines = [f"{name};{w};{h};5;6;{w - 6};{h - 5}" + "".join(f";{c}" for c in rest) for name, h, w, *rest in rows]
     return "\n".join([";".join(header), *lines, ""]).encode()
-
-
-def _ppm(height: int, width: int, *seed: int) -> bytes:
-    pixels: Image = photo(height, width, *seed)
-    return b"P6\n%d %d\n255\n" % (width, height) + pixels.plain().movedim(0, -1).numpy().tobytes()

@@ -30,7 +30,8 @@ _FIELDS = {
     "flow": Field("Flow", "float32", (2, "H", "W"), codec="kitti_flow",
                   meta={"views": ("image1", "image2"), "sparse": True}, doc="NaN where it is not known; train only"),
     "uncertainty": Field("tensor", shape=("C", "H", "W"), optional=True,
-                         doc="of the flow, the numbers as they lie in the file; transforms do not move it; train, with uncertainty=True"),
+                         doc="of the flow, the numbers as they lie in the file; transforms refuse it unless it is passed through: "
+                         '.apply(..., passthrough=("uncertainty",)); train, with uncertainty=True'),
     "sequence": Field("int", doc="0 to 35 in train: frames of one sequence belong together"),
     "frame": Field("int", doc="the number of image1"),
 }  # fmt: skip
@@ -53,13 +54,14 @@ card = Card(
     fields=_FIELDS,
     absent={"test": ("flow", "uncertainty")},
     archives=(
-        Archive("hd1k_full_package.zip", manual=_by_mail("hd1k_full_package.zip"), group="pictures", tree=_FLOW),
+        Archive("hd1k_full_package.zip", manual=_by_mail("hd1k_full_package.zip"), group=("pictures", "truth"),
+                tree={"train": _FLOW, "test": _CHALLENGE}),
         Archive("hd1k_input.zip", manual=f"{_by_mail('hd1k_input.zip')}, together with hd1k_flow_gt.zip",
                 group="pictures", when={"split": ("train",)}, tree=_INPUT),
-        Archive("hd1k_flow_gt.zip", manual=_by_mail("hd1k_flow_gt.zip"), optional=True, when={"split": ("train",)}, tree=_FLOW),
+        Archive("hd1k_flow_gt.zip", manual=_by_mail("hd1k_flow_gt.zip"), group="truth", when={"split": ("train",)}, tree=_FLOW),
         Archive("hd1k_flow_uncertainty.zip", manual=_by_mail("hd1k_flow_uncertainty.zip"), optional=True,
                 when={"split": ("train",), "uncertainty": (True,)}, tree=_UNCERTAINTY),
-        Archive("hd1k_challenge.zip", manual=_by_mail("hd1k_challenge.zip"), group="pictures",
+        Archive("hd1k_challenge.zip", manual=_by_mail("hd1k_challenge.zip"), group=("pictures", "truth"),  # of test: no truth is needed
                 when={"split": ("test",)}, tree=_CHALLENGE),
     ),
     options={"uncertainty": Option(False, (False, True), "also the uncertainty of the flow")},

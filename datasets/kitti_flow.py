@@ -64,11 +64,11 @@ card = Card(
     absent={"test": ("flow", "objects", "occlusion", "disparity", "flow_right")},
     archives=(
         Archive("data_scene_flow.zip", f"{_S3}/data_scene_flow.zip", 1_681_488_619,
-                when={"version": _DRIVES["2015"]}, tree=("training/image_2", "testing/image_2")),
+                when={"version": _DRIVES["2015"]}, tree={"train": "training/image_2", "test": "testing/image_2"}),
         Archive("data_scene_flow_calib.zip", f"{_S3}/data_scene_flow_calib.zip", 1_631_055,
                 when={"version": _DRIVES["2015"], "calibration": (True,)}, tree="training/calib_cam_to_cam"),
         Archive("data_stereo_flow.zip", f"{_S3}/data_stereo_flow.zip",
-                when={"version": _DRIVES["2012"]}, tree=("Kitti2012/training/colored_0", "Kitti2012/testing/colored_0"), into="Kitti2012/"),
+                when={"version": _DRIVES["2012"]}, tree={"train": "Kitti2012/training/flow_occ", "test": "Kitti2012/testing"}, into="Kitti2012/"),
         Archive("data_stereo_flow_calib.zip", f"{_S3}/data_stereo_flow_calib.zip",
                 when={"version": _DRIVES["2012"], "calibration": (True,)}, tree="Kitti2012/training/calib", into="Kitti2012/"),
     ),
@@ -84,8 +84,11 @@ card = Card(
     notes=(
         "the official page asks for an e-mail address; no checksum is published",
         "sizes vary a little from one drive to the next (about 375 x 1242)",
-        "2012 has 194 and 195 pairs; its archives, their addresses and their layout were not checked; extracted it "
-        "belongs into Kitti2012/, since both years use the same names",
+        "2012 has 194 and 195 pairs, as is generally known; its archives, their addresses and their layout were not checked; "
+        "extracted it belongs into Kitti2012/, since both years use the same names",
+        "of 2012 the truth was measured for the grey cameras and is given with the colour pictures too, as the benchmark does: "
+        "how well it fits them was not verified",
+        "data_scene_flow_multiview.zip, the frames before and after each pair, is not read",
     ),
 )  # fmt: skip
 

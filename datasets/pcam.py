@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from vdata.annotations import csv_rows, h5_rows, h5_shape
+from vdata.annotations import csv_rows, h5_rows, h5_shape, lines
+from vdata.annotations.boxes import whole
 from vdata.card import Archive, Card
 from vdata.errors import DataError, DecodeError, MissingPackageError
 from vdata.field import Field
@@ -25,6 +26,7 @@ CLASSES = ("no tumour", "tumour")
 _ON_DISK = {"train": "train", "val": "valid", "test": "test"}
 _SIDE = 96
 _META = ("wsi", "coord_x", "coord_y", "tumor_patch")
+_INDEX = ("", "index", "Unnamed: 0")  # what programs call the number of a row
 _MASK = {"kind": "semantic", "categories": CLASSES}
 _OF_META = "from the optional meta.csv"
 
@@ -152,9 +154,14 @@ def _same_count(files: Files, first: str, count: int, second: str, other: int) -
 
 def _about(files: Files, path: str) -> Iterator[dict[str, Any]]:
     flags = {"0": 0, "False": 0, "1": 1, "True": 1}
-    for row, (slide, x, y, tumour) in enumerate(csv_rows(files, path, _META)):
+    header = [name.strip(' "') for name in next(iter(lines(files, path)), "").split(",")]
+    index = [name for name in header if name in _INDEX][:1]
+    for row, (slide, x, y, tumour, *place) in enumerate(csv_rows(files, path, [*_META, *index])):
+        if place and place != [str(row)]:
+            what = f"row {row} of {path} calls itself {place[0]!r}: its rows are not in the order of the pictures"
+            raise DataError(what, url=files.url)
         try:
-            yield {"slide": slide, "coord_x": int(x), "coord_y": int(y), "tumor_patch": flags[tumour]}
+            yield {"slide": slide, "coord_x": whole(x), "coord_y": whole(y), "tumor_patch": flags[tumour]}
         except (ValueError, KeyError) as error:
             raise DecodeError(f"row {row} of {path} is broken: {error}", url=files.url) from error
 
@@ -178,9 +185,9 @@ def fake(root: Path) -> None:
         labels = (np.arange(count, dtype=np.uint8) % 2).reshape(count, 1, 1, 1)
         gzip_file(root / _name(word, "x.h5.gz"), _hdf5("x", patches))
         gzip_file(root / _name(word, "y.h5.gz"), _hdf5("y", labels))
-        lines = [f"{n},{100 * n},{7 * n},{n > 0},{n % 2 == 1},camelyon16_{word}_{n // 2:03d}\n" for n in range(count)]
+        rows = [f"{n},{100 * n},{7 * n},{n > 0},{n % 2 == 1},camelyon16_{word}_{n // 2:03d}\n" for n in range(count)]
         head = ",coord_y,coord_x,tumor_patch,center_tumor_patch,wsi\n"
-        (root / _name(word, "meta.csv")).write_text(head + "".join(lines))
+        (root / _name(word, "meta.csv")).write_text(head + "".join(rows))
         if word == "train":
             gzip_file(root / _name(word, "mask.h5.gz"), _hdf5("mask", (patches[..., :1] > 127).astype(np.uint8)))
 

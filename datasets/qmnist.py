@@ -60,7 +60,7 @@ card = Card(
     notes=(
         "train and the first 10,000 of test are MNIST's, in its order: torchvision's test10k is .take(10_000) of test, "
         "its test50k .skip(10_000)",
-        "xnist-images-idx3-ubyte.xz unpacks to 316 MB, too much to be held in memory: unpack it with unxz",
+        "xnist-images-idx3-ubyte.xz unpacks to 316 MB, in the memory of every process; unpacked with unxz it takes none",
     ),
 )
 

@@ -38,7 +38,7 @@ card = Card(
             "rendered-sst2.tgz",
             "https://openaipublic.azureedge.net/clip/data/rendered-sst2.tgz",
             md5="2384d08e9dcfa4bd55b324e610496ee5",
-            tree="rendered-sst2",
+            tree={"train": "rendered-sst2/train", "val": "rendered-sst2/valid", "test": "rendered-sst2/test"},
         ),
     ),
     notes=(

@@ -17,7 +17,7 @@ from vdata import codecs
 from vdata.card import Archive, Card, Option
 from vdata.datasets._frames import merged, numbers, pairs
 from vdata.encoded import read_encoded
-from vdata.errors import DecodeError
+from vdata.errors import DecodeError, PlanError
 from vdata.field import Field
 from vdata.files import Files
 from vdata.source import Sample
@@ -26,16 +26,15 @@ from vdata.tensors import Mask
 from vdata.testing import flow, photo, png, zip_file
 
 _FOLDERS = {"train": "training", "test": "test"}
-_PASSES = {"clean": ("clean",), "final": ("final",), "both": ("clean", "final")}
+_PASSES = {"clean": ("clean",), "final": ("final",), "both": ("clean", "final"), "albedo": ("albedo",)}
 _MASKS = {"occlusion": "occlusions", "invalid": "invalid"}
 _DEPTH = "MPI-Sintel-depth-training-20150305"
 _TAG = b"PIEH"  # what .flo, .dpt and .cam begin with: 202021.25 as float32
 
 _PICTURE = Field("Image", "uint8", (3, "H", "W"), doc="436 x 1024")
-_ALBEDO = Field("Image", "uint8", (3, "H", "W"), optional=True, doc="without light and shade; train, with albedo=True")
 _FLAGS = {"kind": "semantic", "frame": "image1"}
 _DEEP = Field(
-    "tensor", "float32", (1, "H", "W"), optional=True, doc="transforms do not move it; train, with depth=True"
+    "tensor", "float32", (1, "H", "W"), optional=True, doc='transforms refuse it unless it is passed through: .apply(..., passthrough=("depth1", "depth2")); train, with depth=True'
 )
 _INTRINSICS = Field(
     "tensor", "float64", (3, 3), optional=True, doc="camera coordinates to pixels; train, with depth=True"
@@ -55,15 +54,13 @@ _FIELDS = {
     "invalid": Field(
         "Mask", "bool", ("H", "W"), meta=_FLAGS, optional=True, doc="flow of image1 not to be trusted; train only"
     ),
-    "albedo1": _ALBEDO,
-    "albedo2": _ALBEDO,
     "depth1": _DEEP,
     "depth2": _DEEP,
     "intrinsics1": _INTRINSICS,
     "intrinsics2": _INTRINSICS,
     "extrinsics1": _EXTRINSICS,
     "extrinsics2": _EXTRINSICS,
-    "pass_name": Field("str", doc="clean or final"),
+    "pass_name": Field("str", doc="clean, final or albedo"),
     "scene": Field("str", doc="frames of one scene belong together"),
     "frame": Field("int", doc="the number of image1"),
 }
@@ -82,17 +79,18 @@ card = Card(
     archives=(
         Archive("MPI-Sintel-complete.zip", f"{_HOST}/sintel/MPI-Sintel-complete.zip",
                 sha256="bdc80abbe6ae13f96f6aa02e04d98a251c017c025408066a00204cd2c7104c5f",
-                mirrors=("http://sintel.cs.washington.edu/MPI-Sintel-complete.zip",), group="pictures", tree="test/clean"),
+                mirrors=("http://sintel.cs.washington.edu/MPI-Sintel-complete.zip",), group=("pictures", "truth"),
+                tree={"train": "training/flow", "test": "test/clean"}),
         Archive("MPI-Sintel-training_images.zip", f"{_HOST}/sintel/MPI-Sintel-training_images.zip",
                 group="pictures", when={"split": ("train",)}, tree="training/clean"),
         Archive("MPI-Sintel-training_extras.zip", f"{_HOST}/sintel/MPI-Sintel-training_extras.zip",
-                optional=True, when={"split": ("train",)}, tree="training/flow"),
+                group="truth", when={"split": ("train",)}, tree="training/flow"),
         Archive(f"{_DEPTH}.zip", f"{_HOST}/jwulff/sintel/{_DEPTH}.zip",
-                when={"split": ("train",), "depth": (True,)}, tree="training/depth"),
+                when={"split": ("train",), "depth": (True,)}, tree=("training/depth", f"{_DEPTH}/training/depth")),
     ),
     options={
-        "pass_name": Option("clean", ("clean", "final", "both"), "with fog, blur and depth of field (final), or without; clean comes first"),
-        "albedo": Option(False, (False, True), "also the albedo pass"),
+        "pass_name": Option("clean", ("clean", "final", "both", "albedo"),
+                            "with fog, blur and depth of field (final), or without; both: clean first; albedo: no light and shade, train only"),
         "depth": Option(False, (False, True), "also the depth, and the cameras"),
     },
     folder="Sintel",
@@ -110,15 +108,16 @@ def count(split: str, pass_name: str, **_: Any) -> int:
     return {"train": 1_041, "test": 552}[split] * len(_PASSES[pass_name])
 
 
-def samples(files: Files, split: str, *, pass_name: str, albedo: bool, depth: bool) -> Iterator[dict[str, Any]]:
+def samples(files: Files, split: str, *, pass_name: str, depth: bool) -> Iterator[dict[str, Any]]:
     """By pass, scene and frame; `__key__` is "clean/alley_1/frame_0001"."""
+    if pass_name == "albedo" and split != "train":
+        raise PlanError("sintel: the albedo pass exists for the split 'train' only")
     folder, train = _FOLDERS[split], split == "train"
     parts: dict[str, tuple[str, int, str]] = {}  # field -> where its file is, of frame 1 or 2, its suffix
     flows = numbers(files.glob("training/flow/*/frame_*.flo"), r".*/(.+)/frame_(\d+)\.flo") if train else {}
     if train:
         parts["flow"] = "training/flow", 1, "flo"
         parts |= {n: (f"training/{sub}", 1, "png") for n, sub in _MASKS.items() if files.below(f"training/{sub}")}
-        parts |= {f"albedo{n}": ("training/albedo", n, "png") for n in (1, 2) if albedo}
         if depth:
             parts |= _depth_parts(files)
     for name in _PASSES[pass_name]:
@@ -144,7 +143,7 @@ def _depth_parts(files: Files) -> dict[str, tuple[str, int, str]]:
 
 
 def sample(files: Files, record: Mapping[str, Any], **_: Any) -> Sample:
-    at_rest = [n for n in ("image1", "image2", "flow", "occlusion", "invalid", "albedo1", "albedo2") if n in record]
+    at_rest = [n for n in ("image1", "image2", "flow", "occlusion", "invalid") if n in record]
     out: Sample = {name: read_encoded(files, record, name, _FIELDS[name]) for name in at_rest}
     for n in (1, 2):
         if f"depth{n}" in record:

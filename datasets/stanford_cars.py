@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import numpy as np
 import torch
 
 from vdata import codecs
-from vdata.annotations import mat
+from vdata.annotations import expect_names, mat
+from vdata.annotations.boxes import corners
 from vdata.card import Archive, Card
 from vdata.datasets._mat import mat_bytes
 from vdata.datasets._stanford_cars_classes import CLASSES
@@ -24,6 +24,7 @@ from vdata.table import File
 from vdata.tensors import BoundingBoxes, Label
 from vdata.testing import jpeg, photo, tar_file
 
+_META = "devkit/cars_meta.mat"
 _ANNOTATIONS = {"train": "devkit/cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}
 _CORNERS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")  # by name: the README gives another order than the file has
 
@@ -88,11 +89,13 @@ card = Card(
 def samples(files: Files, split: str) -> Iterator[dict[str, Any]]:
     """`__key__` is "cars_train/00001", in the order of the annotations."""
     path = _ANNOTATIONS[split]
+    if _META in files:
+        expect_names(files, _META, CLASSES, [str(name) for name in mat(files, _META, "class_names")[0]])
     (annotations,) = mat(files, path, "annotations")
     for number, row in enumerate(annotations if isinstance(annotations, list) else [annotations], 1):
         try:
             yield _record(row, split)
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, DecodeError) as error:
             raise DecodeError(f"annotation {number} of {path} is broken: {error}", url=files.url) from error
 
 
@@ -101,8 +104,6 @@ def _record(row: Any, split: str) -> dict[str, Any]:
     if lacking:
         raise ValueError(f"it has no {', '.join(lacking)}")
     x1, y1, x2, y2 = (float(row[name]) for name in _CORNERS)
-    if not all(map(math.isfinite, (x1, y1, x2, y2))):
-        raise ValueError("a corner is not finite")
     label, path = row["class"] - 1, f"cars_{split}/{row['fname']}"
     if label not in range(len(CLASSES)):
         raise ValueError(f"its class {row['class']} is none of 1 to {len(CLASSES)}")
@@ -110,7 +111,7 @@ def _record(row: Any, split: str) -> dict[str, Any]:
         "__key__": path.removesuffix(".jpg"),
         "image": File(path),
         "label": int(label),
-        "box": [x1 - 1, y1 - 1, x2, y2],
+        "box": corners(x1, y1, x2, y2, one_based=True),
     }
 
 
@@ -133,7 +134,7 @@ def fake(root: Path) -> None:
         root / "car_devkit.tgz",
         {
             "devkit/README.txt": b"bbox_x1, bbox_x2, bbox_y1, bbox_y2\n",
-            "devkit/cars_meta.mat": mat_bytes({"class_names": list(CLASSES)}),
+            _META: mat_bytes({"class_names": list(CLASSES)}),
             "devkit/cars_train_annos.mat": mat_bytes({"annotations": rows["train"]}),
             "devkit/cars_test_annos.mat": mat_bytes({"annotations": bare}),
         },

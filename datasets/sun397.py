@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from PIL import Image as Pillow
 
-from vdata.annotations import lines
+from vdata.annotations import expect_names, lines
 from vdata.card import Archive, Card, Option
 from vdata.datasets._sun397_classes import CLASSES
 from vdata.encoded import read_encoded
@@ -24,6 +24,7 @@ from vdata.testing import jpeg, photo, png, tar_file, zip_file
 
 _PARTITIONS = tuple(range(1, 11))
 _LISTS = {"train": "Training", "test": "Testing"}
+_NAMES = "SUN397/ClassName.txt"
 _NUMBERS = {name: number for number, name in enumerate(CLASSES)}
 _FIELDS = {
     "image": Field("Image", "uint8", (3, "H", "W"), doc="named .jpg; some are PNG, GIF or BMP"),
@@ -48,7 +49,8 @@ card = Card(
             bytes=39_077_296_924,
             md5="8ca2778205c41d23104230ba66911c7a",
             sha256="f404130965a7ad77bed5ececc71e720ab50f3cc1e1bb257257610d38f3b928ec",
-            tree="SUN397",
+            tree=(_NAMES, "SUN397/a"),
+            held=(_NAMES,),
         ),
         Archive(
             "Partitions.zip",
@@ -56,7 +58,7 @@ card = Card(
             bytes=18_293_705,
             sha256="e3311ea5f812d4cc6faef194688343d1111f6cd6f70f2c62f393c2b8d6ba1ec9",
             when={"split": ("train", "test")},
-            tree="Training_01.txt",
+            tree=tuple(f"{name}_{number:02}.txt" for name in _LISTS.values() for number in _PARTITIONS),
         ),
     ),
     options={
@@ -75,6 +77,7 @@ card = Card(
 
 def samples(files: Files, split: str, partition: int) -> Iterator[dict[str, Any]]:
     """`__key__` is "a/abbey/sun_aaalbzqrimafwbiv"; "all" is sorted by path, the parts are in the order of their lists."""
+    expect_names(files, _NAMES, [f"/{name[0]}/{name}" for name in CLASSES])
     for path in _listed(files, split, partition):
         name = path.rpartition("/")[0].partition("/")[2]
         if name not in _NUMBERS:

@@ -43,7 +43,7 @@ def _own(name: str) -> bool:
 def _overload(card: Card) -> str:
     options = "".join(f", {name}: {_type(option)} = ..." for name, option in card.options.items())
     split = _literal(card.splits)
-    if "train" in card.splits or len(card.splits) == 1:
+    if card.default or "train" in card.splits or len(card.splits) == 1:
         split += " | None = ..."
     return (
         f"@overload\ndef load(\n    name_or_url: Literal[{card.name!r}], split: {split}, *,\n"

@@ -18,6 +18,9 @@ _HOME = {
     "load": "vdata.loading",
     "info": "vdata.catalog",
     "list_datasets": "vdata.catalog",
+    "download": "vdata.catalog",
+    "build_index": "vdata.catalog",
+    "verify": "vdata.checking",
     "Card": "vdata.catalog",
     "open": "vdata.start",
     "from_folder": "vdata.start",
@@ -54,7 +57,8 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from vdata import catalog, codecs, datasets, errors, interop, metrics, tensors, transforms, viz
     from vdata.batch import Batch, Ragged
-    from vdata.catalog import Card, info, list_datasets
+    from vdata.catalog import Card, build_index, download, info, list_datasets
+    from vdata.checking import verify
     from vdata.key import Key
     from vdata.loading import load
     from vdata.pipe import DataPipe, register_verb

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import platform
 import sys
+import warnings
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
 import click
 
-from vdata.errors import VdataError
+from vdata.errors import DataWarning, VdataError
 
 
 class _Group(click.Group):
@@ -44,7 +45,7 @@ def list_(task: str | None, as_json: bool) -> None:
     width = max(map(len, names), default=0)
     for name in names:
         card = info(name)
-        here = "needs no files" if not card.archives else "here" if (home() / name).is_dir() else ""
+        here = "needs no files" if not card.archives else "here" if any((home() / name).glob("*")) else ""
         click.echo(f"{name:<{width}}  {card.title:<48.48}  {card.task:<36.36}  {here}".rstrip())
 
 
@@ -66,17 +67,40 @@ def info(name: str, as_json: bool, as_croissant: bool) -> None:
 
 @main.command()
 @click.argument("name")
+@click.option("--split", help="The files of one split; else of all.")
 @click.option("--root", help="The folder to put its files into.")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="The files that this value of an option needs.")
 @click.option("--optional", is_flag=True, help="Those files too without which the set works.")
 @click.option("--index", "indexed", is_flag=True, help="Then make the seek indexes of compressed archives.")
-def download(name: str, root: str | None, optional: bool, indexed: bool) -> None:
-    """Get a dataset's files: resumed where they were cut, checked before they get their names."""
+def download(name: str, split: str | None, root: str | None, options: tuple[str, ...], optional: bool, indexed: bool) -> None:
+    """Get the files of a dataset that are missing: resumed where they were cut, checked before they get their names.
+
+    Of files that no server gives to a program it says what to put where.
+    """
     from vdata.catalog import build_index
     from vdata.catalog import download as get
 
-    click.echo(get(name, root, optional=optional))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        click.echo(get(name, split, root=root, optional=optional, **_values(name, options)))
+    for warning in caught:
+        click.echo(warning.message, err=True)
     for path in build_index(name, root) if indexed else ():
         click.echo(path)
+
+
+def _values(name: str, options: tuple[str, ...]) -> dict[str, Any]:
+    """NAME=VALUE as the card has it: "partition=2" is the number 2."""
+    from vdata.catalog import check_option
+    from vdata.catalog import info as card_of
+
+    out: dict[str, Any] = {}
+    for text in options:
+        option, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"--option takes NAME=VALUE, got {text!r}")
+        out[option] = check_option(card_of(name), option, value)
+    return out
 
 
 def _pipe(source: str, split: str | None, root: str | None, fake: bool) -> Any:
@@ -106,7 +130,7 @@ def show(source: str, split: str | None, root: str | None, fake: bool) -> None:
     pipe = _pipe(source, split, root, fake)
     click.echo(pipe)
     for name, value in next(iter(pipe.take(1))).items():
-        click.echo(f"  {name:<12}{value!r}")
+        click.echo(f"  {name:<16}  {value!r}")
 
 
 @main.command()
@@ -142,16 +166,17 @@ def index(source: str, folder: str | None, root: str | None) -> None:
     SOURCE is a dataset of the catalogue: seek indexes of its compressed archives. Or anybody's webdataset tars
     ("a/{000..12}.tar", or a folder): their manifest is written into FOLDER.
     """
-    from vdata.catalog import build_index, list_datasets
+    from vdata.catalog import build_index, list_datasets, near
     from vdata.shards.manifest import Manifest
 
     if folder is not None:
         click.echo(repr(Manifest.index(source).save(folder)))
-    elif source in list_datasets():
+    elif _is_dataset(source):
         made = build_index(source, root)
         click.echo("\n".join(map(str, made)) if made else f"{source}: there is no compressed archive without an index")
     else:
-        raise click.UsageError(f"{source!r} is no dataset of the catalogue, and tars need a FOLDER for their manifest")
+        hint = near(source, list_datasets())
+        raise click.UsageError(f"{source!r} is no dataset of the catalogue{hint}, and tars need a FOLDER for their manifest")
 
 
 @main.command()
@@ -161,19 +186,24 @@ def index(source: str, folder: str | None, root: str | None) -> None:
 def verify(source: str, root: str | None, quick: bool) -> None:
     """Check a dataset of the catalogue, or the shards at a URL; exit code 1 if something is wrong.
 
-    Of a dataset: archives against sizes and hashes, numbers of samples against the card, and every sample read and
-    decoded. Of shards: every sample against its checksum.
+    Of a dataset: archives against sizes and hashes, numbers of samples against the card, every sample of every split
+    read and decoded, and the lists of all other options. Of shards: every sample against its checksum.
     """
-    from vdata.catalog import list_datasets
-    from vdata.verify import verify as check
+    from vdata.checking import verify as check
 
-    if source not in list_datasets():
+    if not _is_dataset(source):
         _verify_shards(source)
         return
     report = check(source, root, samples=not quick)
     click.echo(report)
     if report.problems:
         sys.exit(1)
+
+
+def _is_dataset(source: str) -> bool:
+    from vdata.catalog import list_datasets
+
+    return source.endswith(".py") or source in list_datasets()
 
 
 def _verify_shards(url: str) -> None:

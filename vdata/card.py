@@ -25,8 +25,9 @@ class Archive:
     manual    how a person gets it, where no server gives it to a program: a login, a form, a dead host
     optional  the set works without it, with fewer fields
     when      option (or "split") -> the values for which the file is needed; an option not named here does not matter
-    group     files of one group stand for each other: any one of them will do
-    tree      a path that the extracted files have, or several: where one is there, the archive is not needed
+    group     what the file brings, where other files bring it too ("pictures"): of each group one file will do
+    tree      a path that the extracted files have; of several any one; or one for each split. Where it is there, the
+              archive is not needed
     strip     a leading part of the members' names that the extracted layout lacks
     into      a folder of the extracted layout that the members' names lack
     nested    a tar of tars, or a zip of zips: "a.tar" has a member "b.jpg", named "a/b.jpg"
@@ -42,8 +43,8 @@ class Archive:
     manual: str = ""
     optional: bool = False
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    group: str = ""
-    tree: str | tuple[str, ...] = ()
+    group: str | tuple[str, ...] = ()
+    tree: str | tuple[str, ...] | Mapping[str, str] = ()
     strip: str = ""
     into: str = ""
     nested: bool = False
@@ -53,6 +54,17 @@ class Archive:
     def urls(self) -> tuple[str, ...]:
         """All addresses of it, in the order to try them."""
         return (self.url, *self.mirrors) if self.url else self.mirrors
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """What it brings: itself, where no other file brings the same."""
+        return (self.group,) if isinstance(self.group, str) else self.group or (self.name,)
+
+    def trees(self, split: str | None = None) -> tuple[str, ...]:
+        """Paths of the extracted files, each of which shows that the archive is not needed (for this split)."""
+        if isinstance(self.tree, Mapping):
+            return tuple(self.tree.values()) if split is None else (self.tree[split],) if split in self.tree else ()
+        return (self.tree,) if isinstance(self.tree, str) else self.tree
 
     def wanted(self, settings: Mapping[str, Any]) -> bool:
         """Whether these settings (options, and the split under "split") need the file."""

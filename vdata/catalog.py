@@ -24,6 +24,7 @@ import os
 import pkgutil
 import sys
 import warnings
+from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -31,8 +32,8 @@ from types import ModuleType
 from typing import Any
 
 from vdata.card import Archive, Card, Option
-from vdata.errors import PlanError, UnknownDatasetError
-from vdata.find import without_index
+from vdata.errors import DataWarning, PlanError, UnknownDatasetError
+from vdata.find import chosen, found, how_to_get, missing, places_of, without_index
 
 __all__ = ["Archive", "Card", "Option", "build_index", "download", "home", "info", "list_datasets"]
 
@@ -46,7 +47,13 @@ def list_datasets(task: str | None = None) -> list[str]:
     True
     """
     names = sorted(_places())
-    return names if task is None else [n for n in names if task.lower().replace("_", " ") in info(n).task]
+    if task is None:
+        return names
+    found = [n for n in names if task.lower().replace("_", " ") in info(n).task]
+    if not found:
+        tasks = sorted({part.strip() for n in names for part in info(n).task.split(",")})
+        raise PlanError(f"no dataset is for {task!r}{near(task, tasks)}; there is {', '.join(tasks)}")
+    return found
 
 
 def info(name: str) -> Card:
@@ -58,17 +65,32 @@ def info(name: str) -> Card:
     return module_of(name).card
 
 
-def download(name: str, root: str | os.PathLike[str] | None = None, *, optional: bool = False) -> Path:
-    """Get all files of a dataset, those of every split and option; the folder that they are in.
+def download(
+    name: str, split: str | None = None, *, root: str | os.PathLike[str] | None = None, optional: bool = False, **options: Any
+) -> Path:
+    """Get the files of a dataset that are missing; the folder that they are in.
 
+    split      the files of one split; None: of all
     optional   those too without which the set works
+    options    as for `load`: the files that these values need
 
-    >>> str(download("moving_photos", "/tmp"))    # needs no files
+    What has an address is fetched; of what people must get by hand a DataWarning says what to put where.
+
+    >>> str(download("moving_photos", root="/tmp"))    # needs no files
     '/tmp'
     """
     card = info(name)
     folder = root_of(card, root)
-    fetch([a for a in card.archives if optional or not a.optional], folder)
+    given = {option: check_option(card, option, value) for option, value in options.items()}
+    settings = {n: o.default for n, o in card.options.items()} | given
+    wanted: list[Archive] = []
+    for one in card.splits if split is None else [split]:
+        here = settings | {"split": one}
+        lost = missing(card, folder, here)
+        wanted += chosen(lost)
+        if optional:
+            wanted += [a for a in card.wanted(here) if a.optional and not found(a, places_of(card, folder))]
+    fetch(card, _distinct(wanted), folder)
     return folder
 
 
@@ -81,6 +103,30 @@ def build_index(name: str, root: str | os.PathLike[str] | None = None) -> list[P
     return [seek.build(path) for path in without_index(card, root_of(card, root))]
 
 
+def check_option(card: Card, name: str, value: Any) -> Any:
+    """The option's value as the card has it ("2" for the choice 2, 2012 for "2012"); PlanError unless it takes the value."""
+    if name not in card.options:
+        hint = _HINTS.get(name, "")
+        known = ", ".join(card.options) or "none"
+        raise PlanError(f"{card.name} has no option {name!r}{near(name, card.options)}{hint and ': ' + hint}; it has {known}")
+    choices = card.options[name].choices
+    if not choices or any(value == c and isinstance(value, bool) == isinstance(c, bool) for c in choices):
+        return value
+    spelled = [c for c in choices if not isinstance(value, bool) and not isinstance(c, bool) and str(c) == str(value)]
+    if len(spelled) != 1:
+        raise PlanError(f"{card.name}: {name} is one of {list(choices)}, got {value!r}{near(str(value), map(str, choices))}")
+    return spelled[0]
+
+
+# What people who come from torchvision write first.
+_HINTS = {
+    "train": 'say split="train" or split="test"', "image_set": "that is split=", "transform": "write load(...).apply(...)",
+    "transforms": "write load(...).apply(...)", "target_transform": "write load(...).map(fn) with a function of the sample",
+    "target_types": "all targets are fields of the sample", "target_type": "all targets are fields of the sample",
+    "loader": "pictures are decoded when they are needed; .decode(mode=...) sets how",
+}  # fmt: skip
+
+
 def home() -> Path:
     """Where datasets lie by default: `$VDATA_HOME`, else the user's cache folder."""
     if "VDATA_HOME" in os.environ:
@@ -90,27 +136,34 @@ def home() -> Path:
     return Path(platformdirs.user_cache_dir("vdata")) / "datasets"
 
 
-def near(word: str, words: Any) -> str:
-    near = difflib.get_close_matches(word, list(words), 1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+def near(word: str, words: Iterable[str]) -> str:
+    """A hint at the word that was meant, whatever its case and its separators: "OxfordIIITPet"."""
+    plain = {"".join(filter(str.isalnum, w)).lower(): w for w in words}
+    wanted = "".join(filter(str.isalnum, word)).lower()
+    close = [wanted] if wanted in plain else difflib.get_close_matches(wanted, list(plain), 1)
+    if not close:
+        close = [p for p in sorted(plain, key=len, reverse=True) if len(p) > 2 and wanted.startswith(p)][:1]
+    return f" (did you mean {plain[close[0]]!r}?)" if close else ""
 
 
 def root_of(card: Card, root: str | os.PathLike[str] | None) -> Path:
     """The folder of a dataset's files."""
-    return home() / card.name if root is None else Path(root)
+    return home() / card.name if root is None else Path(os.path.abspath(os.path.expanduser(root)))
 
 
-def fetch(archives: list[Archive], folder: Path) -> None:
-    """Of several files that stand for each other, the first that has an address, unless one of them is there."""
-    from vdata.download import download as get
+def _distinct(archives: list[Archive]) -> list[Archive]:
+    return list({a.name: a for a in archives}.values())
 
-    chosen: dict[str, Archive] = {}
-    for archive in archives:
-        group = archive.group or archive.name
-        if group not in chosen or (archive.urls and not chosen[group].urls) or (folder / archive.name).is_file():
-            chosen[group] = archive
-    if chosen:
-        get(list(chosen.values()), folder)
+
+def fetch(card: Card, archives: list[Archive], folder: Path) -> None:
+    """Those that have an address; of the others a warning says how to get them."""
+    from vdata.fetching import download as get
+
+    by_hand = [a for a in archives if not a.urls]
+    if len(by_hand) < len(archives):
+        get([a for a in archives if a.urls], folder)
+    if by_hand:
+        warnings.warn(f"{card.name}: some files must be got by hand. {how_to_get(card, folder, by_hand)}", DataWarning, stacklevel=3)
 
 
 # -- where datasets are --------------------------------------------------------------------------------------------------
@@ -122,7 +175,9 @@ def _places() -> dict[str, str]:
     folder = importlib.import_module("vdata.datasets").__path__
     places = {m.name: f"vdata.datasets.{m.name}" for m in pkgutil.iter_modules(folder) if not m.name.startswith("_")}
     for entry in metadata.entry_points(group=GROUP):
-        if places.setdefault(entry.name, entry.value) != entry.value:
+        if ":" in entry.value:
+            warnings.warn(f"the dataset {entry.name!r} is named as {entry.value}: it should be a module, without a colon", stacklevel=2)
+        elif places.setdefault(entry.name, entry.value) != entry.value:
             warnings.warn(f"the dataset {entry.name!r} of {entry.value} is hidden by that of {places[entry.name]}", stacklevel=2)
     return places
 
@@ -134,7 +189,13 @@ def module_of(name: str) -> ModuleType:
         return _from_file(os.path.abspath(name))
     if name not in _places():
         raise UnknownDatasetError(f"there is no dataset {name!r}{near(name, _places())}; vdata.list_datasets() names them all")
-    return _whole(importlib.import_module(_places()[name]), name)
+    place = _places()[name]
+    try:
+        module = importlib.import_module(place)
+    except Exception as error:
+        error.add_note(f"while the dataset {name!r} was imported from {place}")
+        raise
+    return _whole(module, name)
 
 
 def _from_file(path: str) -> ModuleType:
@@ -145,14 +206,20 @@ def _from_file(path: str) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module  # dataclasses and pickling look there
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module.__name__]
+        raise
     return _whole(module, path)
 
 
 def _whole(module: ModuleType, name: str) -> ModuleType:
     """The module, if it has what a dataset needs."""
-    needed = ("card", "source") if hasattr(module, "source") else ("card", "samples", "sample")
-    lacking = [n for n in needed if not hasattr(module, n)]
-    if lacking:
+    has = vars(module)
+    needed = ("card", "source") if "source" in has else ("card", "samples", "sample")
+    lacking = [n for n in needed if n not in has]
+    if lacking or not isinstance(has["card"], Card):
+        lacking = lacking or ["vdata.card.Card named card"]
         raise PlanError(f"{name} describes no dataset: it has no {' and no '.join(lacking)}; see the module vdata.catalog")
     return module

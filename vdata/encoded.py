@@ -50,7 +50,7 @@ def read_encoded(files: Files, record: Mapping[str, Any], name: str, field: Fiel
     EXIF orientation is ignored: annotations lie on the stored pixels.
     """
     path = record[column or name]
-    where = {"url": files.url, "key": record["__key__"], "field": name}
+    where = {"url": files.place(path), "key": record["__key__"], "field": name}
     suffix = path.rpartition("/")[2].partition(".")[2].lower()
     meta = dict(field.meta) | ({"dtype": "bool"} if (field.type, field.dtype) == ("Mask", "bool") else {})
     return Encoded(files.read(path), field.type, suffix, field.codec, meta, where, orient=False)

@@ -23,6 +23,7 @@ Only `DataError` may be skipped (`on_error="skip"`): all others are mistakes in 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 _PLACES = ("url", "shard", "key", "field", "byte")
@@ -97,7 +98,11 @@ def _rebuild(cls: type[DataError], what: str, do: str, where: dict[str, Any]) ->
 
 
 class DataWarning(UserWarning):
-    """Something is missing, and it was asked to go on without it."""
+    """Something is missing, and it was asked to go on without it. `missing` lists all of it: (key, field, path)."""
+
+    def __init__(self, text: str, missing: Sequence[tuple[str, str, str]] = ()):
+        super().__init__(text)
+        self.missing = list(missing)
 
 
 class DecodeError(DataError):

@@ -8,29 +8,56 @@ from typing import Any
 
 from vdata import seek
 from vdata.card import Archive, Card
-from vdata.errors import UnknownDatasetError
+from vdata.errors import ShardError, UnknownDatasetError
 from vdata.files import Files, Layers, Moved, Scanned, Tars, Tree, Unpacked, Zips, is_compressed
 
-_PACKINGS = (".gz", ".bz2", ".xz")
+_PACKINGS = (".gz", ".bz2", ".xz", ".tgz")
+_XZ = b"\xfd7zXZ\0"
+_SMALL = 64 << 20  # bytes of a compressed archive that every process may unpack into memory
 
 
 def files_of(card: Card, root: Path, settings: Mapping[str, Any]) -> Layers:
     """All files of the dataset that are in `root`, under the names of the extracted layout.
 
-    Archives and folders are looked for in `root/<card.folder>` and in `root` itself. What is extracted is not read
-    from its archive. UnknownDatasetError where a file is missing that these settings need, with how to get it.
+    Archives and folders are looked for in `root/<card.folder>` and in `root` itself. Where an archive lies beside what
+    was extracted of it, the archive is read, unless it is compressed as a whole and has no index. UnknownDatasetError where a file is missing that these settings need, with how to get it.
     """
     places = places_of(card, root)
     trees = [Tree(place) for place in places if place.is_dir()]
     layers: list[Files] = []
+    passed_over: list[str] = []
     for archive in card.wanted(settings):
-        if not extracted(archive, places) and (path := found(archive, places)) is not None:
-            if (opened := _opened(card, archive, path)) is not None:
-                layers.append(opened)
+        path = found(archive, places)
+        opened = None if path is None else _opened(card, archive, path)
+        if opened is None:
+            continue
+        if extracted(archive, places, settings["split"]) and not _at_once(opened):
+            passed_over.append(archive.name)  # the tree is read instead: any of its files at once
+        else:
+            layers.append(opened)
     lost = missing(card, root, settings)
     if lost:
-        raise UnknownDatasetError(f"{card.name} is not in {root}, or not all of it. {how_to_get(card, root, lost)}")
-    return Layers([*layers, *trees])
+        raise UnknownDatasetError(f"{_where(card, root, settings)}. {how_to_get(card, root, lost, settings['split'])}")
+    return Layers([*layers, *trees], passed_over)
+
+
+def _where(card: Card, root: Path, settings: Mapping[str, Any]) -> str:
+    """What is wrong with the root, as far as can be told."""
+    if root.is_file():
+        return f"{root} is a file: root is the folder that it lies in"
+    if not root.exists():
+        return f"{card.name} is not in {root}: there is no such folder"
+    inside = sorted(p for p in root.iterdir() if p.is_dir())[:50]
+    for other in (root.parent, *inside):
+        if not missing(card, other, settings):
+            return f"{card.name} is not in {root}, but it is in {other}: say root={str(other)!r}"
+    return f"{card.name} is not in {root}, or not all of it"
+
+
+def _at_once(files: Files) -> bool:
+    """Whether any file can be read at once."""
+    inner = files.files if isinstance(files, Moved) else files
+    return not isinstance(inner, (Scanned, Unpacked))
 
 
 def places_of(card: Card, root: Path) -> list[Path]:
@@ -41,73 +68,105 @@ def places_of(card: Card, root: Path) -> list[Path]:
 def found(archive: Archive, places: list[Path]) -> Path | None:
     """The archive as a file; a compressed one may be there unpacked: "images.tar" for "images.tar.gz"."""
     names = [archive.name, *(archive.name.removesuffix(p) for p in _PACKINGS if archive.name.endswith(p))]
-    if archive.name.endswith(".tgz"):
-        names.append(archive.name.removesuffix(".tgz") + ".tar")
+    names += [name + ".tar" for name in names[1:] if archive.name.endswith(".tgz")]
     return next((place / name for place in places for name in names if (place / name).is_file()), None)
 
 
-def extracted(archive: Archive, places: list[Path]) -> bool:
-    """Whether the extracted tree has what the archive brings."""
-    trees = (archive.tree,) if isinstance(archive.tree, str) else archive.tree
-    return any((place / tree).exists() for place in places for tree in trees if tree)
+def extracted(archive: Archive, places: list[Path], split: str | None = None) -> bool:
+    """Whether the extracted tree has what the archive brings (for one split)."""
+    return any((place / tree).exists() for place in places for tree in archive.trees(split))
 
 
 def missing(card: Card, root: Path, settings: Mapping[str, Any]) -> list[Archive]:
-    """The files that these settings need and that are not there; of a group, those to choose from."""
+    """The files that these settings need and that are not there. Where several bring the same, all of them: one will do."""
     places = places_of(card, root)
-    needed = [a for a in card.wanted(settings) if not a.optional]
-    there = {a.name for a in card.wanted(settings) if found(a, places) or extracted(a, places)}
-    groups = {a.group for a in card.archives if a.name in there}
-    return [a for a in needed if a.name not in there and (not a.group or a.group not in groups)]
+    wanted = card.wanted(settings)
+    there = [a for a in wanted if found(a, places) or extracted(a, places, settings["split"])]
+    brought = {group for a in there for group in a.groups}
+    return [a for a in wanted if not a.optional and not set(a.groups) <= brought]
 
 
-def how_to_get(card: Card, root: Path, archives: list[Archive] | None = None) -> str:
+def chosen(archives: list[Archive]) -> list[Archive]:
+    """Enough of the archives to bring all that they bring together: those with an address first, then in their order."""
+    out: list[Archive] = []
+    brought: set[str] = set()
+    for archive in sorted(archives, key=lambda a: not a.urls):
+        if not set(archive.groups) <= brought:
+            out.append(archive)
+            brought |= set(archive.groups)
+    return out
+
+
+def how_to_get(card: Card, root: Path, archives: list[Archive], split: str | None = None) -> str:
     """Which files to put where, and the command that does it."""
-    wanted = [a for a in card.archives if not a.optional] if archives is None else archives
-    if not wanted:
-        return f"{card.name} needs no files"
     lines = [f"Put into {root}, as downloaded, without extracting:"]
-    shown: set[str] = set()
-    for archive in wanted:
-        if archive.group in shown:
-            continue
-        shown |= {archive.group} - {""}
-        any_of = [a for a in wanted if a.group == archive.group] if archive.group else [archive]
+    for group in dict.fromkeys(group for a in archives for group in a.groups):
+        any_of = [a for a in archives if group in a.groups]
         lines.append("  " + ", or ".join(f"{a.name} ({a.manual or a.url})" for a in any_of))
-    if any(a.urls for a in wanted):
+    if any(a.urls for a in archives):
         lines.append(f"`vdata download {card.name}`, or load(..., download=True), gets what has an address")
-    lines.append("An extracted tree in torchvision's layout will do as well")
-    return "\n".join(lines)
+    trees = [tree for a in archives for tree in a.trees(split)]
+    if trees:
+        place = root / card.folder if card.folder else root
+        lines.append(f"Or extract, so that there is {' and '.join(str(place / tree) for tree in trees)}")
+    return "\n".join(dict.fromkeys(lines))
 
 
 def _opened(card: Card, archive: Archive, path: Path) -> Files | None:
-    with open(path, "rb") as file:
-        magic = file.read(4)
+    magic = _magic(path)
     if magic[:2] == b"PK":
         files: Files = Zips([path], archive.nested)
     elif not is_compressed(path):
-        if ".tar" not in path.name:
-            return None  # a plain file: the folder that it lies in has it
+        if not _is_tar(path) or (path.suffix in _PACKINGS and not _is_plain_tar(path)):
+            return _plain(path, magic)
         files = Tars([path], archive.nested)
     elif (indexed := _seekable(path)) is not None:
         files = indexed
     else:
         why = f"`vdata index {card.name}` makes any of its samples readable at once"
-        if magic == b"\xfd7zX":
+        if magic == _XZ:
             why = f"unpack it with `xz -dk {path.name}`, there is no seek index for xz"
         files = (Scanned if _is_tar(path) else Unpacked)(path, archive.held, why)
     return Moved(files, strip=archive.strip, into=archive.into) if archive.strip or archive.into else files
 
 
+def _plain(path: Path, magic: bytes) -> None:
+    """A file that is no archive: the folder that it lies in has it. One that only says that it is an archive raises."""
+    if path.suffix in (".zip", *_PACKINGS):
+        page = magic.lstrip()[:1] == b"<"
+        what = "it is empty" if not magic else "it is a web page" if page else f"it begins with {magic!r}"
+        again = "download it again" if page or not magic else f"if it was unpacked on its way, rename it to {path.stem}; else download it again"
+        raise ShardError(f"{path.name} is no {path.suffix[1:]} file: {what}", url=str(path), do=again)
+
+
 def without_index(card: Card, root: Path) -> list[Path]:
-    """The compressed archives of the dataset that are there, are not held in memory as a whole, and have no seek index."""
+    """The compressed archives of the dataset that are there and have no seek index. Small ones that are held in memory
+    as a whole need none, and of xz there is none."""
     places = places_of(card, root)
-    there = [(a, path) for a in card.archives if not extracted(a, places) and (path := found(a, places))]
-    return [path for a, path in there if "**" not in a.held and is_compressed(path) and _seekable(path) is None]
+    paths = []
+    for archive in card.archives:
+        path = None if extracted(archive, places) else found(archive, places)
+        if path is None or not is_compressed(path) or _seekable(path) is not None:
+            continue
+        small = "**" in archive.held and path.stat().st_size <= _SMALL
+        if not small and _magic(path) != _XZ:
+            paths.append(path)
+    return paths
+
+
+def _is_plain_tar(path: Path) -> bool:
+    """A browser may unpack a .tgz on its way and keep its name."""
+    with open(path, "rb") as file:
+        return file.read(512)[257:262] == b"ustar"
 
 
 def _seekable(path: Path) -> Files | None:
     return seek.opened(path) if seek.index_of(path) is not None else None
+
+
+def _magic(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(6)
 
 
 def _is_tar(path: Path) -> bool:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vdata.card import Card
-from vdata.catalog import fetch, list_datasets, module_of, near, root_of
+from vdata.catalog import check_option, fetch, list_datasets, module_of, near, root_of
 from vdata.errors import PlanError, UnknownDatasetError
-from vdata.find import files_of
+from vdata.find import chosen, files_of, missing
 from vdata.listing import Dataset, source_of
 from vdata.pipe import DataPipe
 from vdata.start import from_folder, open, read
@@ -29,10 +29,10 @@ def load(
 ) -> DataPipe:  # fmt: skip
     """A dataset by its name, or by the path of a Python file that describes it; or shards at a URL; or a folder of pictures.
 
-    split    "train" where there is one, else the only one
+    split    by default the card's `default`, else "train" where there is one, else the only one
     root     the folder that holds the archives as downloaded, or the extracted tree in torchvision's layout;
              by default `$VDATA_HOME/<name>`, else the user's cache folder
-    download get what is missing first; files that are there are checked and kept
+    download get the files that are missing first, each checked before it gets its name
     fake     tiny made-up data in the real on-disk format instead
     strict   a missing file, or fewer samples than published, raises; False: go on with what is there and warn
     options  see the card: `print(vdata.info(name))`
@@ -44,19 +44,19 @@ def load(
     if name.endswith(".py"):
         name = os.path.abspath(name)  # workers look for it too
     elif name not in list_datasets():
-        return _from_url(name, split, root, fake, options)
+        return _from_url(name, split, root, fake or download or not strict, options)
     module = module_of(name)
     card: Card = module.card
     split = _split(card, split)
-    for option, value in options.items():
-        _check_option(card, option, value)
-    settings = {n: o.default for n, o in card.options.items()} | options
-    if hasattr(module, "source"):
+    given = {option: check_option(card, option, value) for option, value in options.items()}
+    settings = {n: o.default for n, o in card.options.items()} | given
+    if "source" in vars(module):
         return read(module.source(split, **settings))
     folder = _fake_root(name) if fake else root_of(card, root)
+    places = settings | {"split": split}
     if download and not fake:
-        fetch([a for a in card.wanted(settings | {"split": split}) if not a.optional], folder)
-    files = files_of(card, folder, settings | {"split": split})
+        fetch(card, chosen(missing(card, folder, places)), folder)
+    files = files_of(card, folder, places)
     return read(source_of(Dataset(partial(module_of, name)), files, split, settings, strict=strict, counted=not fake))
 
 
@@ -69,27 +69,21 @@ def _split(card: Card, split: str | None) -> str:
         if len(card.splits) == 1:
             return next(iter(card.splits))
         raise PlanError(f"{card.name} has the splits {', '.join(card.splits)}: say which, as in load({card.name!r}, split={next(iter(card.splits))!r})")
+    if not isinstance(split, str):
+        raise PlanError(f"{card.name}: split is a name ({', '.join(card.splits)}), got {split!r}; for both write vdata.concat")
     if split not in card.splits:
         raise PlanError(f"{card.name} has no split {split!r}{near(split, card.splits)}; it has {', '.join(card.splits)}")
     return split
 
 
-def _check_option(card: Card, name: str, value: Any) -> None:
-    if name not in card.options:
-        raise PlanError(f"{card.name} has no option {name!r}{near(name, card.options)}; it has {', '.join(card.options) or 'none'}")
-    choices = card.options[name].choices
-    if choices and value not in choices:
-        raise PlanError(f"{card.name}: {name} is one of {list(choices)}, got {value!r}")
-
-
-def _from_url(url: str, split: str | None, root: Any, fake: bool, options: Mapping[str, Any]) -> DataPipe:
+def _from_url(url: str, split: str | None, root: Any, given: bool, options: Mapping[str, Any]) -> DataPipe:
     looks = "://" in url or "/" in url or "\\" in url or url.endswith(".tar") or os.path.exists(url)
     if not looks:
         if (own := url.lower().replace("-", "_")) in _OWN:
             raise UnknownDatasetError(f"there is no dataset {url!r}: for data of your own write vdata.{_OWN[own]}")
         raise UnknownDatasetError(f"there is no dataset {url!r}{near(url, list_datasets())}; vdata.list_datasets() names them all")
-    if split is not None or root is not None or fake:
-        raise PlanError(f"split, root and fake belong to datasets of the catalogue; {url!r} is a URL")
+    if split is not None or root is not None or given:
+        raise PlanError(f"split, root, download, fake and strict belong to datasets of the catalogue; {url!r} is a URL")
     folder = Path(url)
     if folder.is_dir() and not (folder / "manifest.json").exists() and not any(folder.glob("*.tar")):
         return from_folder(url, **options)

@@ -199,7 +199,7 @@ def load(
 @overload
 def load(
     name_or_url: Literal['sintel'], split: Literal['train', 'test'] | None = ..., *,
-    root: _Path | None = ..., download: bool = ..., fake: bool = ..., strict: bool = ..., pass_name: Literal['clean', 'final', 'both'] = ..., albedo: Literal[False, True] = ..., depth: Literal[False, True] = ...,
+    root: _Path | None = ..., download: bool = ..., fake: bool = ..., strict: bool = ..., pass_name: Literal['clean', 'final', 'both', 'albedo'] = ..., depth: Literal[False, True] = ...,
 ) -> DataPipe:
     """MPI Sintel: optical flow."""
 

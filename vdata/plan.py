@@ -476,6 +476,12 @@ class Shard(Stage):
         return f"{self.num_shards}, {self.index}"
 
 
+def remedy(stage: Stage) -> str:
+    """What gives the stream under a stage an index, as the end of a sentence; "" where there is no stream."""
+    whys = [s.source.why for s in chain(stage) if isinstance(s, Read) and isinstance(s.source, Stream)]
+    return f" ({whys[0]})" if whys else ""
+
+
 @dataclass(frozen=True, eq=False)
 class Filter(Stage):
     """Samples for which `fn` holds, or whose columns satisfy `where`."""
@@ -491,7 +497,7 @@ class Filter(Stage):
         if (self.where is not None or self.scan) and self.source.access != "dense":
             raise PlanError(
                 "filter(where=...) and filter(fn, scan=True) need an index with a sample at every position: put them before "
-                "the plain filter (or give that one scan=True) and before any stage that makes a stream"
+                "the plain filter (or give that one scan=True) and before any stage that makes a stream" + remedy(self.source)
             )
         if self.where is not None or self.scan:
             for stage in chain(self.source):

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,19 +76,41 @@ def fill_in_filters(stage: Stage, scan: Scan) -> Stage:
 def _satisfied(stage: Filter) -> np.ndarray:
     columns = columns_of(stage.source)
     if callable(stage.where):
-        keep = np.asarray(stage.where(columns))
+        keep = np.asarray(stage.where(_Asked(columns)))
     elif isinstance(stage.where, Mapping):
         unknown = sorted(set(stage.where) - set(columns))
         if unknown:
             raise PlanError(f"filter(where=...): no column {unknown}; the index has {sorted(columns) or 'none'}")
         keep = np.ones(int(stage.source.length or 0), bool)
         for name, wanted in stage.where.items():
-            keep &= np.isin(columns[name], list(wanted) if isinstance(wanted, (list, tuple, set, frozenset, range)) else [wanted])
+            values = list(wanted) if isinstance(wanted, (list, tuple, set, frozenset, range)) else [wanted]
+            words = [v for v in values if isinstance(v, str)]
+            if words and columns[name].dtype.kind != "U":
+                raise PlanError(f"filter(where=...): the column {name!r} holds numbers, got {words[0]!r}; of a Label write the class's number")
+            keep &= np.isin(columns[name], values)
     else:
         raise PlanError(f"filter(where=...) is a dict of column values or a function of the columns, got {type(stage.where).__name__}")
     if keep.dtype != bool or keep.shape != (stage.source.length,):
         raise PlanError(f"filter(where=fn) must return {stage.source.length} booleans, got {keep.dtype} of shape {list(keep.shape)}")
     return keep
+
+
+class _Asked(Mapping[str, np.ndarray]):
+    """Columns as a function of the user's gets them: one that is not there is named, with those that are."""
+
+    def __init__(self, columns: Mapping[str, np.ndarray]):
+        self._columns = columns
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._columns:
+            raise PlanError(f"filter(where=fn): no column {name!r}; the index has {', '.join(sorted(self)) or 'none'}")
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
 
 
 def columns_of(stage: Stage) -> Mapping[str, np.ndarray]:

@@ -90,7 +90,7 @@ class Listed(Source):
         self.records = records if isinstance(records, Table) else Table.of(records)
         self.fields = fields or {}
         self.sizes = np.array([len(self.records)], np.int64)
-        self.columns = self.records.numbers
+        self.columns = _Columns(self.records)
         self.digest = digest or digest_of(name, self.records.digest)
 
     def read(self, index: int) -> Sample:
@@ -99,6 +99,25 @@ class Listed(Source):
             return self.resolve(record)
         except DataError as error:
             raise error.at(key=record.get("__key__")) from None
+
+
+class _Columns(Mapping[str, np.ndarray]):
+    """The columns of numbers and of text that every record has; text becomes an array when it is asked for."""
+
+    def __init__(self, records: Table):
+        self._records = records
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._records.column(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._records.scalars
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records.scalars)
+
+    def __len__(self) -> int:
+        return len(self._records.scalars)
 
 
 class MapStyle(Source):

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 Arrays = dict[str, np.ndarray]
-_NUMBERS = {bool: "?", int: "<i8", float: "<f8"}
-_TEXTS = ("text", "file", "json")
+_NUMBERS = {bool: "|b1", int: "<i8", float: "<f8"}
+_TEXT = ("|u1",)
+_VALUES = {"number": tuple(_NUMBERS.values()), "text": _TEXT, "file": _TEXT, "json": _TEXT}  # kind -> dtypes
+_ANY = "surrogatepass"  # any str comes back: names of files that are not UTF-8, and what JSON and CSV files may hold
 
 
 class File(str):
@@ -30,8 +32,8 @@ class Table(Sequence[Any]):
     >>> rows = Table.of([{"__key__": "a", "image": File("a.png"), "label": 1}, {"__key__": "b", "image": File("b.png")}])
     >>> rows[1]
     {'__key__': 'b', 'image': 'b.png'}
-    >>> rows.numbers
-    {}
+    >>> rows.scalars
+    ['__key__']
     """
 
     def __init__(self, columns: Mapping[str, _Column], length: int):
@@ -69,9 +71,23 @@ class Table(Sequence[Any]):
         return Table({n: c.take(rows) for n, c in self.columns.items()}, len(rows))
 
     @property
-    def numbers(self) -> dict[str, np.ndarray]:
-        """The columns of numbers that every row has."""
-        return {n: c.values for n, c in self.columns.items() if c.kind == "number" and c.given is None}
+    def scalars(self) -> list[str]:
+        """The names of the columns of numbers or text that every row has."""
+        return [n for n, c in self.columns.items() if c.kind in ("number", "text") and c.given is None]
+
+    def column(self, name: str) -> np.ndarray:
+        """One of `scalars`, as an array [N]; KeyError for other names."""
+        if name not in self.scalars:
+            raise KeyError(name)
+        column = self.columns[name]
+        return column.values if column.kind == "number" else np.array(column.texts(), np.str_)
+
+    def given(self, name: str) -> np.ndarray:
+        """bool [N]: which rows have a value in a column."""
+        if name not in self.columns:
+            return np.zeros(self._length, bool)
+        given = self.columns[name].given
+        return np.ones(self._length, bool) if given is None else given
 
     def texts(self, name: str) -> list[str]:
         """A column of text that every row has, as a list."""
@@ -103,12 +119,26 @@ class Table(Sequence[Any]):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Table:
+        """The table that gave these arrays. They may come from any file: ValueError where no table can have given them.
+
+        JSON is not parsed before a row is asked for.
+        """
         found: dict[str, tuple[str, Arrays]] = {}
         for full, array in arrays.items():
             if full != "length":
                 kind, part, name = full.split(".", 2)
-                found.setdefault(name, (kind, {}))[1][part] = array
-        return cls({n: _Column.from_parts(kind, parts) for n, (kind, parts) in found.items()}, int(arrays["length"][0]))
+                if found.setdefault(name, (kind, {}))[0] != kind:
+                    raise ValueError(f"a column {name!r} of two kinds")
+                found[name][1][part] = array
+        length = _length(arrays)
+        return cls({n: _Column.from_parts(kind, parts, length) for n, (kind, parts) in found.items()}, length)
+
+
+def _length(arrays: Mapping[str, np.ndarray]) -> int:
+    array = arrays.get("length")
+    if array is None or array.dtype.str != "<i8" or array.shape != (1,) or array[0] < 0:
+        raise ValueError("a table without its length")
+    return int(array[0])
 
 
 class _Column:
@@ -125,12 +155,12 @@ class _Column:
             given = np.zeros(count, bool)
             given[places] = True
         types = {type(v) for v in values}
-        if len(types) == 1 and (number := _NUMBERS.get(next(iter(types)))):
-            return cls("number", np.array(values, number), None, given)
+        if (numbers := _numbers(values, types)) is not None:
+            return cls("number", numbers, None, given)
         kind = "file" if types == {File} else "text" if types <= {str, File} else "json"
-        texts = [json.dumps(v) for v in values] if kind == "json" else values
-        blobs = [t.encode("utf-8", "surrogateescape") for t in texts]
-        ends = np.cumsum([len(b) for b in blobs], dtype=np.int64)
+        texts = [json.dumps(v, ensure_ascii=False) for v in values] if kind == "json" else values
+        blobs = [t.encode("utf-8", _ANY) for t in texts]
+        ends = np.cumsum([len(b) for b in blobs], dtype="<i8")
         return cls(kind, np.frombuffer(b"".join(blobs), np.uint8), ends, given)
 
     def has(self, row: int) -> bool:
@@ -140,14 +170,14 @@ class _Column:
         at = row if self._rank is None else int(self._rank[row])
         if self.ends is None:
             return self.values[at].item()
-        text = bytes(self.values[self.ends[at - 1] if at else 0 : self.ends[at]]).decode("utf-8", "surrogateescape")
+        text = bytes(self.values[self.ends[at - 1] if at else 0 : self.ends[at]]).decode("utf-8", _ANY)
         return json.loads(text) if self.kind == "json" else File(text) if self.kind == "file" else text
 
     def texts(self) -> list[str]:
         """All texts that are given."""
-        assert self.kind in _TEXTS and self.ends is not None
+        assert self.ends is not None
         blob, ends = self.values.tobytes(), self.ends.tolist()
-        return [blob[a:b].decode("utf-8", "surrogateescape") for a, b in zip([0, *ends], ends)]
+        return [blob[a:b].decode("utf-8", _ANY) for a, b in zip([0, *ends], ends)]
 
     def take(self, rows: np.ndarray) -> _Column:
         given = None if self.given is None else self.given[rows]
@@ -156,7 +186,7 @@ class _Column:
             return _Column(self.kind, self.values[at], None, given)
         starts = np.concatenate([[0], self.ends[:-1]])[at]
         pieces = [self.values[a:b] for a, b in zip(starts.tolist(), self.ends[at].tolist())]
-        ends = np.cumsum(self.ends[at] - starts, dtype=np.int64)
+        ends = np.cumsum(self.ends[at] - starts, dtype="<i8")
         return _Column(self.kind, np.concatenate([np.empty(0, np.uint8), *pieces]), ends, given)
 
     def parts(self) -> Arrays:
@@ -164,5 +194,50 @@ class _Column:
         return {n: a for n, a in parts.items() if a is not None}
 
     @classmethod
-    def from_parts(cls, kind: str, parts: Arrays) -> _Column:
+    def from_parts(cls, kind: str, parts: Arrays, rows: int) -> _Column:
+        if not _fits(kind, parts, rows):
+            raise ValueError(f"a broken column of the kind {kind!r}")
         return cls(kind, parts["values"], parts.get("ends"), parts.get("given"))
+
+
+def _numbers(values: list[Any], types: set[type]) -> np.ndarray | None:
+    """Values of one type of number as an array; None for others."""
+    dtype = _NUMBERS.get(next(iter(types))) if len(types) == 1 else None
+    try:
+        return None if dtype is None else np.array(values, dtype)
+    except OverflowError:
+        return None  # an integer of more than 64 bits: JSON can say it
+
+
+def _fits(kind: str, parts: Arrays, rows: int) -> bool:
+    """Whether these are the arrays of a column of a table of so many rows."""
+    dtypes = {"values": _VALUES.get(kind, ()), "ends": ("<i8",), "given": ("|b1",)}
+    if parts.keys() - {"given"} != ({"values"} if kind == "number" else {"values", "ends"}):
+        return False
+    if any(array.ndim != 1 or array.dtype.str not in dtypes[part] for part, array in parts.items()):
+        return False
+    if (given := parts.get("given")) is not None:
+        if len(given) != rows or given.view("|u1").max(initial=0) > 1:  # a byte of a file that says it is a boolean
+            return False
+        rows = int(np.count_nonzero(given))
+    values, ends = parts["values"], parts.get("ends")
+    if ends is None:
+        return len(values) == rows
+    return len(ends) == rows and _covers(ends, len(values)) and (kind == "json" or _is_text(values, ends))
+
+
+def _covers(ends: np.ndarray, size: int) -> bool:
+    """Whether texts with these ends lie one after the other, from the first byte to the last."""
+    if not len(ends):
+        return size == 0
+    return bool(ends[0] >= 0 and ends[-1] == size and (ends[1:] >= ends[:-1]).all())
+
+
+def _is_text(blob: np.ndarray, ends: np.ndarray) -> bool:
+    """Whether each text is UTF-8: all of them together are, and none begins in the middle of a character."""
+    try:
+        blob.tobytes().decode("utf-8", _ANY)
+    except UnicodeDecodeError:
+        return False
+    starts = ends[:-1][ends[:-1] < len(blob)]
+    return bool((blob[starts] & 0xC0 != 0x80).all())

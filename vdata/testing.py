@@ -21,7 +21,7 @@ from PIL import Image as Pillow
 from vdata import codecs
 from vdata.tensors import Flow, Image
 
-__all__ = ["fake_files", "flow", "gzip_file", "jpeg", "photo", "png", "pfm", "tar_file", "zip_file"]
+__all__ = ["fake_files", "flow", "gzip_file", "jpeg", "photo", "png", "pfm", "ppm", "tar_file", "zip_file"]
 
 
 def fake_files(name: str, folder: str | os.PathLike[str]) -> Path:
@@ -66,6 +66,11 @@ def jpeg(picture: torch.Tensor, quality: int = 90) -> bytes:
     return out.getvalue()
 
 
+def ppm(picture: Image) -> bytes:
+    """PPM bytes (P6) of an RGB Image, uint8."""
+    return b"P6\n%d %d\n255\n" % picture.canvas[::-1] + picture.movedim(0, -1).numpy().tobytes()
+
+
 def pfm(values: np.ndarray) -> bytes:
     """PFM bytes of float32 [H, W] or [H, W, 3], little-endian, the bottom row first, as FlyingThings3D has them."""
     kind, (height, width) = (b"PF" if values.ndim == 3 else b"Pf"), values.shape[:2]
@@ -88,7 +93,7 @@ def tar_file(path: str | os.PathLike[str], members: Mapping[str, bytes]) -> None
     Members come in the reverse order of the mapping: nobody may count on the order of an archive.
     """
     name = os.fspath(path)
-    mode = "w:gz" if name.endswith(("gz",)) else "w:bz2" if name.endswith("bz2") else "w"
+    mode = "w:gz" if name.endswith("gz") else "w:bz2" if name.endswith("bz2") else "w"
     with tarfile.open(name, mode) as archive:  # type: ignore[call-overload]
         for folder in _folders(members):
             entry = tarfile.TarInfo(folder)

@@ -41,6 +41,7 @@ class Fault:
     wait                    seconds before the answer begins
     length                  "chunked", or "none": the end of the connection is the end of the body
     endless                 the body is repeated for ever (with `length`)
+    raw                     instead of an answer: bytes sent once, then bytes sent for ever (with `piece` and `pause`)
     """
 
     status: int = 0
@@ -55,6 +56,7 @@ class Fault:
     wait: float = 0.0
     length: str = ""
     endless: bool = False
+    raw: tuple[bytes, bytes] | None = None
     times: int = 1
 
 
@@ -152,6 +154,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         about.log.append(request)
         fault = about.next_fault(path)
         about.closing.wait(fault.wait)
+        self.close_connection = True
+        if fault.raw:
+            return self._repeat(*fault.raw, fault)
         status, headers, body = self._answer(about.folder / path, fault)
         request.status = fault.status or status
         self.send_response(request.status)
@@ -160,7 +165,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.end_headers()
         self._send(body, fault, request)
-        self.close_connection = True
+
+    def _repeat(self, once: bytes, again: bytes, fault: Fault) -> None:
+        self.wfile.write(once)
+        while not self.server.about.closing.is_set():
+            for start in range(0, len(again), fault.piece):
+                self.wfile.write(again[start : start + fault.piece])
+                self.server.about.closing.wait(fault.pause)
 
     def _answer(self, file: Path, fault: Fault) -> tuple[int, dict[str, str], bytes]:
         if fault.body is None and (fault.status not in (0, 200, 206) or not file.is_file()):

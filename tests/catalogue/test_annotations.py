@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vdata.annotations import csv_rows, h5_rows, h5_shape, json_of, lines, mat, voc_objects, xml_texts
+from vdata.annotations.boxes import corners, number, whole
 from vdata.datasets._mat import mat_bytes
 from vdata.errors import ChecksumError, DataError, DecodeError
 from vdata.files import Tree, Unpacked
@@ -455,6 +456,41 @@ def test_voc_objects():
     assert first.name == "cat" and first.flag("truncated") and not first.flag("difficult")
 
 
+def test_odd_boxes_are_read_where_they_are_known_to_be():
+    xml = voc(FULL | {"xmin": 9, "ymax": 2e6})
+    assert [o.box for o in voc_objects(xml, one_based=False, odd=True)] == [(9, 2, 3, 2e6)]
+    with pytest.raises(DecodeError, match="not finite"):
+        voc_objects(voc(FULL | {"ymax": "-1e999"}), odd=True)
+
+
+CORNER = st.floats(-9e5, 9e5)
+
+
+@given(CORNER, CORNER, CORNER, CORNER, st.booleans())
+def test_corners_are_left_as_they_are(a, b, c, d, one_based):
+    """But for the shift; wherever they lie."""
+    (x1, x2), (y1, y2) = sorted((a, c)), sorted((b, d))
+    assert corners(x1, y1, x2, y2, one_based) == (x1 - one_based, y1 - one_based, x2, y2)
+    if x1 < x2:
+        with pytest.raises(DecodeError, match="negative size"):
+            corners(x2, y1, x1, y2, one_based)
+
+
+@pytest.mark.parametrize("text", ["1_0", "", " 1", "nan", "inf", "0x10", "1e", ".", "٣", "--1", "1" + "0" * 5000 + "_"])
+def test_what_is_no_number(text):
+    for read in (number, whole):
+        with pytest.raises(ValueError, match="is no"):
+            read(text)
+
+
+def test_numbers():
+    assert [number(t) for t in ("1", "-2.5", "+.5e1", "3.")] == [1, -2.5, 5, 3]
+    assert [whole(t) for t in ("007", "-12", "+3")] == [7, -12, 3]
+    for text in ("1.0", "9" * 19, "9" * 5000):
+        with pytest.raises(ValueError, match="no whole number"):
+            whole(text)
+
+
 def test_xml_texts_are_those_of_the_standard_library():
     data = b"<a x='1'>0<b>1</b>2<c><b> 3 </b></c><d/></a>"
     found = dict(xml_texts(data))
@@ -471,8 +507,14 @@ BOMB = "".join(f'<!ENTITY l{n + 1} "{f"&l{n};" * 10}">' for n in range(9))
     [
         (voc({"xmin": 1, "ymin": 2, "xmax": 3}), "without a corner"),
         (voc(FULL | {"xmin": "one"}), "no number"),
-        (voc(FULL | {"xmin": "nan"}), "not finite"),
+        (voc(FULL | {"xmin": "nan"}), "no number"),
         (voc(FULL | {"ymax": "1e999"}), "not finite"),
+        (voc(FULL | {"xmin": "1_0"}), "no number"),
+        (voc(FULL | {"xmin": "\N{ARABIC-INDIC DIGIT ONE}"}), "no number"),
+        (voc(FULL | {"xmax": "1e6"}), "a million pixels away"),
+        (voc(FULL | {"xmin": 4}), r"negative size: \(4, 2\) to \(3, 4\)"),
+        (voc(FULL).replace(b"</xmin>", b"</xmin><xmin>1</xmin>"), "an object with two xmin"),
+        (voc(FULL).replace(b"<truncated>", b"<bndbox/><truncated>"), "an object with two bndbox"),
         (b"", "broken XML"),
         (b"\x89PNG", "broken XML"),
         (b"<?xml version='1.0' encoding='klingon'?><a/>", "broken XML"),

@@ -1,7 +1,9 @@
 """load, info and list; folders; every dataset of the catalogue, alike."""
 
+import gzip
 import io
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image as Pillow
 
 import vdata
 from vdata.errors import DataError, DataWarning, PlanError, UnknownDatasetError
+from vdata.testing import fake_files
 
 NAMES = vdata.list_datasets()
 WITH_FILES = [n for n in NAMES if vdata.info(n).archives]
@@ -42,6 +45,104 @@ def test_wrong_arguments_say_what_is_right(tmp_path):
         vdata.load("stanford_cars", root=tmp_path)
     with pytest.raises(UnknownDatasetError, match=r"no \.tar at"):
         vdata.load(str(tmp_path / "no" / "where"))
+
+
+@pytest.mark.parametrize(
+    "name, options, said",
+    [
+        ("OxfordIIITPet", {}, "did you mean 'oxford_iiit_pet'"),
+        ("MNIST", {}, "did you mean 'mnist'"),
+        ("VOCDetection", {}, "did you mean 'voc'"),
+        ("mnist", {"train": True}, 'say split="train"'),
+        ("mnist", {"transform": None}, r"\.apply\("),
+        ("voc", {"image_set": "train"}, "that is split="),
+        ("voc", {"task": "segmentaton"}, "did you mean 'segmentation'"),
+        ("dtd", {"partition": True}, "one of"),
+        ("mnist", {"split": "TRAIN"}, "did you mean 'train'"),
+        ("mnist", {"split": 1}, "split is a name"),
+        ("mnist", {"split": ["train", "test"]}, r"vdata\.concat"),
+    ],
+)
+def test_what_people_write_first_is_answered(name, options, said):
+    with pytest.raises((UnknownDatasetError, PlanError), match=said):
+        vdata.load(name, fake=True, **options)
+
+
+def test_values_of_options_may_be_spelled_otherwise():
+    assert len(vdata.load("dtd", fake=True, partition="2").plan.source.digest) == 16
+    assert vdata.load("voc", fake=True, year=2012).plan.source.digest == vdata.load("voc", fake=True, year="2012").plan.source.digest
+
+
+def test_where_a_set_is_when_it_is_not_in_the_root(fake_root, tmp_path):
+    _, tree = fake_root("food101")
+    with pytest.raises(UnknownDatasetError, match=f"but it is in {tree}: say root="):
+        vdata.load("food101", root=tree / "food-101")
+    with pytest.raises(UnknownDatasetError, match="there is no such folder"):
+        vdata.load("food101", root=tmp_path / "none")
+    (tmp_path / "file").touch()
+    with pytest.raises(UnknownDatasetError, match="is a file: root is the folder"):
+        vdata.load("food101", root=tmp_path / "file")
+    with pytest.raises(UnknownDatasetError, match=f"Or extract, so that there is {tmp_path}/food-101/images"):
+        vdata.load("food101", root=tmp_path)
+
+
+def test_an_archive_counts_where_its_folder_is_half_there(tmp_path):
+    archive = fake_files("eurosat", tmp_path) / "EuroSAT.zip"
+    (tmp_path / "2750" / "Forest").mkdir(parents=True)
+    (tmp_path / "2750" / "Forest" / "._Forest_1.jpg").write_bytes(b"what a Mac leaves")
+    with pytest.warns(DataWarning, match="has 30 samples"):
+        assert len(vdata.load("eurosat", root=tmp_path, strict=False)) == 30
+    archive.write_bytes(b"<!DOCTYPE html>")
+    with pytest.raises(DataError, match=r"EuroSAT\.zip is no zip file: it is a web page"):
+        vdata.load("eurosat", root=tmp_path, strict=False)
+
+
+def test_a_tar_that_a_browser_unpacked_keeps_its_name(tmp_path):
+    path = fake_files("country211", tmp_path) / "country211.tgz"
+    path.write_bytes(gzip.decompress(path.read_bytes()))
+    with pytest.warns(DataWarning, match="should have"):
+        assert len(vdata.load("country211", root=tmp_path, strict=False)) > 0
+
+
+def test_roots_that_are_relative_or_of_the_home(tmp_path, monkeypatch):
+    fake_files("eurosat", tmp_path / "data")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(DataWarning):
+        pipe, same = (vdata.load("eurosat", root=root, strict=False) for root in ("data", "~/data"))
+    monkeypatch.chdir("/")
+    assert len(pipe[0]) == len(same[0]) == 3
+
+
+def test_text_can_be_asked_for_and_mistakes_are_named():
+    pipe = vdata.load("sintel", fake=True, pass_name="both")
+    assert {s["scene"] for s in pipe.filter(where={"scene": "alley_1"})} == {"alley_1"}
+    assert len(pipe.filter(where=lambda c: c["pass_name"] == "final")) == len(pipe) // 2
+    with pytest.raises(PlanError, match="no column 'scen'; the index has"):
+        list(pipe.filter(where=lambda c: c["scen"] == "x"))
+    with pytest.raises(PlanError, match="holds numbers"):
+        list(vdata.load("gtsrb", fake=True).filter(where={"label": "speed limit 20"}))
+
+
+def test_an_error_names_the_picture(fake_root, tmp_path):
+    shutil.copytree(fake_root("eurosat")[1], tmp_path / "tree")
+    broken = tmp_path / "tree" / "eurosat" / "2750" / "AnnualCrop" / "AnnualCrop_1.jpg"
+    broken.write_bytes(b"")
+    with pytest.warns(DataWarning), pytest.raises(DataError, match=f"{broken}"):
+        list(vdata.load("eurosat", root=tmp_path / "tree", strict=False))
+
+
+def test_all_that_is_missing_is_listed(fake_root, tmp_path):
+    shutil.copytree(fake_root("food101")[1], tmp_path / "tree")
+    lost = sorted((tmp_path / "tree" / "food-101" / "images").glob("*/*.jpg"))
+    for path in lost[1:]:
+        path.unlink()
+    with pytest.raises(DataError, match="samples lack a file"):
+        vdata.load("food101", root=tmp_path / "tree")
+    with pytest.warns(DataWarning) as caught:
+        vdata.load("food101", root=tmp_path / "tree", strict=False)
+    (listed,) = [w.message.missing for w in caught if w.message.missing]
+    assert len(listed) > 5 and all(field == "image" for _, field, _ in listed)
 
 
 def test_vdata_home_is_the_default_root(tmp_path, monkeypatch):

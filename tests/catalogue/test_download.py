@@ -1,6 +1,7 @@
 """Downloads against servers and networks that do wrong: the file is right, or an error says why and what to do."""
 
 import email.utils
+import gzip
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,10 @@ from hypothesis import strategies as st
 
 from tests.catalogue.badserver import ALWAYS, Fault, serve
 from vdata.card import Archive
-from vdata.download import Patience, download, verify
-from vdata.download import fetch as fetch_module
 from vdata.errors import ChecksumError, DataError, PlanError
+from vdata.fetching import Patience, download, verify
+from vdata.fetching import fetch as fetch_module
+from vdata.fetching.origin import parsed, recorded
 
 ROOT = Path(__file__).parents[2]
 OBJECT = b"".join(i.to_bytes(4, "big") for i in range(50_000))  # no two places alike
@@ -152,16 +154,24 @@ def test_verify(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(DataError, match="is empty"):
         verify(archive(size=False, digest=False), path)
+    path.unlink()
+    path.symlink_to(path)
     with pytest.raises(DataError, match="cannot read"):
-        verify(archive(size=False, digest=False), tmp_path)
+        verify(archive(size=False, digest=False), path)
 
 
 def test_a_dangling_link_under_the_name_is_not_overwritten(served, root):
     root.mkdir()
     (root / "a.zip").symlink_to(root / "elsewhere")
-    with serve(served) as server, pytest.raises(DataError, match="is not there"):
+    with (
+        serve(served) as server,
+        pytest.raises(DataError, match=r"is a symbolic link to .*elsewhere, and nothing is") as e,
+    ):
         download([archive(server.url("a.zip"))], root)
+    assert "bring back what it leads to, or remove the link and download the file again" in str(e.value)
     assert (root / "a.zip").is_symlink()
+    (root / "elsewhere").write_bytes(OBJECT)
+    assert download([archive("http://127.0.0.1:9/a.zip")], root)[0].read_bytes() == OBJECT
 
 
 def test_quiet_where_the_output_is_no_terminal(served, root, capfd):
@@ -237,6 +247,68 @@ def test_a_server_that_does_not_answer_is_left_and_tried_again(served, root):
     assert len(server.log) == 3
 
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\n"
+LAST = OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"
+NEVER = {
+    "continue": Fault(raw=(b"", CONTINUE), times=ALWAYS),
+    "continue slowly": Fault(raw=(b"", CONTINUE), pause=0.05, times=ALWAYS),
+    "a header": Fault(raw=(OK, b"X: " + b"x" * 60_000), piece=1, pause=0.05, times=ALWAYS),
+    "a chunk": Fault(
+        raw=(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"0" * 60_000), piece=1, pause=0.05, times=ALWAYS
+    ),
+    "a trailer": Fault(raw=(LAST, b"X: y\r\n"), pause=0.05, times=ALWAYS),
+    "a redirect": Fault(status=302, headers={"Location": "/a.zip"}, wait=0.2, times=ALWAYS),
+}
+
+
+@pytest.mark.parametrize("never", NEVER.values(), ids=NEVER)
+def test_what_goes_on_without_end_is_left(served, root, never):
+    with serve(served, {"a.zip": never}) as server, serve(served) as other:
+        began = time.monotonic()
+        with pytest.raises(DataError, match=r"timed out\) .attempt 2 of 2."):
+            download([archive(server.url("a.zip"))], root, patience=HURRIED._replace(timeout=0.4, attempts=2))
+        assert time.monotonic() - began < 2
+        both = archive(server.url("a.zip"), other.url("a.zip"))
+        assert download([both], root, patience=HURRIED._replace(attempts=1))[0].read_bytes() == OBJECT
+    assert not [t for t in threading.enumerate() if t.name.startswith("vdata-download")]
+
+
+@pytest.mark.parametrize("never", NEVER.values(), ids=NEVER)
+def test_the_word_to_stop_reaches_a_server_that_never_answers(served, root, never):
+    with serve(served, {"a.zip": never, "late.zip": Fault(status=404, wait=0.3)}) as server:
+        began = time.monotonic()
+        with pytest.raises(DataError, match=r"cannot download late.zip"):
+            download([archive(server.url(n), name=n) for n in ("a.zip", "late.zip")], root)
+        assert time.monotonic() - began < 2
+    assert not [t for t in threading.enumerate() if t.name.startswith("vdata-download")]
+
+
+def test_a_handshake_without_end_is_left(root):
+    def drip():
+        with suppress(OSError):
+            while True:
+                line = listener.accept()[0]
+                with line, suppress(OSError):
+                    line.sendall(b"\x16\x03\x03\x40\x00")
+                    while not line.send(b"x") or not over.wait(0.05):
+                        pass
+
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)
+        server = threading.Thread(target=drip)
+        server.start()
+        began = time.monotonic()
+        with pytest.raises(DataError, match=r"no answer .timed out. .attempt 2 of 2."):
+            url = f"https://127.0.0.1:{listener.getsockname()[1]}/a.zip"
+            download([archive(url)], root, patience=HURRIED._replace(attempts=2))
+        assert time.monotonic() - began < 2
+        over.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        server.join(10)
+
+
 def test_a_port_where_nobody_listens(root):
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))  # and never listens
@@ -286,7 +358,15 @@ def test_busy_servers_are_tried_again_with_growing_random_pauses(served, root, s
 
 
 @pytest.mark.parametrize(
-    "said, least, most", [("7", 7, 7), ("date", 118, 120), ("5000", 300, 300), ("-3", 0, 1), ("soon", 0, 1)]
+    "said, least, most",
+    [
+        ("7", 7, 7),
+        ("date", 118, 120),
+        ("5000", 300, 300),
+        ("-3", 0, 1),
+        ("soon", 0, 1),
+        (f"Mon, 01 Jan {'9' * 30} 00:00:00 GMT", 0, 1),
+    ],
 )
 def test_retry_after(served, root, said, least, most):
     if said == "date":
@@ -328,14 +408,14 @@ def test_all_mirrors_dead_names_each_with_its_reason_and_no_secret(served, root)
         ]
         urls.append("http://me:TOPSECRET@127.0.0.1/a.zip")
         with pytest.raises(DataError) as caught:
-            download([archive(*urls, manual="ask the authors")], root)
+            download([archive(*urls, manual="ask the authors, https://me:TOPSECRET@host/?sig=TOPSECRET")], root)
     said = str(caught.value)
     assert "a.zip?X-Amz-Signature=***: the server says 403 Forbidden" in said
     assert "a.zip?token=***: the server says 404 Not Found" in said
     assert "ftp://host/a.zip: only http and https are fetched, not ftp" in said
     assert "file:///etc/hosts: only http" in said
     assert "the address holds a password" in said
-    assert f"get the file by hand (ask the authors) and put it at {root / 'a.zip'}" in said
+    assert f"get the file by hand (ask the authors, https://***@host/?sig=***) and put it at {root / 'a.zip'}" in said
     assert "TOPSECRET" not in said
     assert caught.value.__cause__ is None
     assert names(root) == []
@@ -358,11 +438,13 @@ def test_files_without_an_address_are_named_before_anything_is_fetched(served, r
             archive(server.url("a.zip")),
             archive(name="b.zip", manual="sign the form at example.org"),
             archive(name="c.zip"),
+            archive(name="d.zip", manual="from https://me:TOPSECRET@example.org/d.zip?token=TOPSECRET"),
         ]
-        with pytest.raises(DataError, match=r"no server gives b.zip, c.zip to a program") as caught:
+        with pytest.raises(DataError, match=r"no server gives b.zip, c.zip, d.zip to a program") as caught:
             download(wanted, root)
         assert f"put b.zip at {root / 'b.zip'} (sign the form at example.org)" in str(caught.value)
         assert f"put c.zip at {root / 'c.zip'}" in str(caught.value)
+        assert "(from https://***@example.org/d.zip?token=***)" in str(caught.value)
         assert not server.log
 
 
@@ -408,6 +490,89 @@ def test_a_web_page_that_drips_is_no_archive_either(served, root):
     page = Fault(body=PAGE[:200], headers={"Content-Type": None}, piece=5, pause=0.002)
     with serve(served, {"a.zip": page}) as server, pytest.raises(DataError, match="a web page instead of the file"):
         download([archive(server.url("a.zip"), size=False, digest=False)], root)
+
+
+XHTML = b'<?xml version="1.0"?>\n<!-- a -->\n<html xmlns="http://www.w3.org/1999/xhtml"><title>Log in</title></html>'
+WRONG = [
+    ("a.txt", XHTML, "a web page"),
+    ("a.zip", XHTML, "a web page"),
+    ("a.zip", b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "XML"),
+    ("a.tar.gz", b'{"error": "quota exceeded"}', "JSON"),
+    ("a.tgz", b'\xef\xbb\xbf [{"error": 1}]' + b" " * 600, "JSON"),
+    ("a.tar", b'{"error": "quota exceeded"}' + b" " * 600, "JSON"),
+    ("a.TAR", b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 5\n", "plain text"),
+    ("a.bz2", b"Too many requests", "plain text"),
+    ("a.xz", b"{}", "JSON"),
+    ("a.mat", b"<html>", "a web page"),
+    ("a.mat", b"{}", "JSON"),
+    ("a.h5", b"<e/>", "XML"),
+]
+
+
+@pytest.mark.parametrize("name, body, what", WRONG)
+@pytest.mark.parametrize("length", ["", "chunked"])
+def test_a_message_is_no_file(served, root, name, body, what, length):
+    with serve(served, {name: Fault(body=body, length=length)}) as server:
+        with pytest.raises(DataError, match=f"{what} instead of the file: the server wants a login"):
+            download([Archive(name, server.url(name))], root)
+        assert names(root) == []
+        root.mkdir(exist_ok=True)
+        (root / name).write_bytes(body)
+        with pytest.raises(DataError, match=f"{name} is {what} instead of the file"):
+            download([Archive(name, server.url(name))], root)
+
+
+@pytest.mark.parametrize(
+    "said", ["application/json", "application/problem+json; charset=utf-8", "application/xhtml+xml"]
+)
+def test_what_the_server_calls_a_message_is_no_table(served, root, said):
+    with serve(served, {"a.csv": Fault(body=b"[1, 2]", headers={"Content-Type": said}, times=2)}) as server:
+        with pytest.raises(DataError, match=r"(JSON|a web page) instead of the file"):
+            download([Archive("a.csv", server.url("a.csv"))], root)
+        [kept] = download([Archive("a.csv", server.url("a.csv"), bytes=6)], root)  # the card knows better
+        assert kept.read_bytes() == b"[1, 2]"
+
+
+@pytest.mark.parametrize(
+    "name, body",
+    [
+        ("a.zip", b"PK\x05\x06" + bytes(18)),
+        ("a.tar", b"a/name" + bytes(251) + b"ustar" + bytes(250)),
+        ("a.tar", b"an/old/tar" + bytes(502)),
+        ("a.mat", b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + b" " * 600),
+        ("a.mat", bytes(4) + b"{}"),
+        ("a.json", b'{"images": []}'),
+        ("a.xml", b"<annotation/>"),
+        ("a.html", PAGE),
+        ("a.csv", b"[1] of 2, {x}"),
+        ("a", b"<a>"),
+    ],
+)
+def test_what_may_be_a_file_is_taken(served, root, name, body):
+    with serve(served, {name: Fault(body=body, piece=3)}) as server:
+        assert download([Archive(name, server.url(name))], root)[0].read_bytes() == body
+
+
+@pytest.mark.parametrize("said", ["gzip", "x-gzip", "br", "deflate, gzip"])
+@pytest.mark.parametrize("name", ["a.csv", "a.gz"])
+def test_bytes_packed_on_the_way_are_not_the_file(served, root, name, said):
+    packed = gzip.compress(OBJECT)
+    with serve(served, {name: Fault(body=packed, headers={"Content-Encoding": said}, times=ALWAYS)}) as server:
+        with pytest.raises(DataError, match="packs the bytes on the way"):
+            download([Archive(name, server.url(name))], root)
+        assert names(root) == []
+        assert server.log[0].headers["Accept-Encoding"] == "identity"
+        if name == "a.gz" and "gzip" in said and "," not in said:  # a server that calls it so, and sends it as it is
+            known = archive(server.url(name), name=name, data=packed)
+            assert download([known], root)[0].read_bytes() == packed
+
+
+def test_the_rest_of_packed_bytes_is_no_rest(served, root):
+    with with_part(served, root) as server:
+        server.fault("a.zip", Fault(headers={"Content-Encoding": "gzip"}))
+        with pytest.raises(DataError, match="packs the bytes on the way"):
+            download([archive(server.url("a.zip"), digest=False)], root)
+        assert download([archive(server.url("a.zip"), digest=False)], root)[0].read_bytes() == OBJECT
 
 
 def test_a_file_that_is_called_a_page_by_mistake_is_taken(served, root):
@@ -463,6 +628,20 @@ def test_redirects(served, root):
         server.fault("leave", Fault(status=302, headers={"Location": "file:///etc/hosts"}))
         with pytest.raises(DataError, match="only http and https are fetched, not file"):
             download([archive(server.url("leave"), name="c")], root)
+        for n, nowhere in enumerate(
+            ("http://[::1", "//[", "http://h:99999/", "http://h:port/", "http:///a.zip", "http://h\0/")
+        ):
+            server.fault(f"bad{n}", Fault(status=302, headers={"Location": nowhere}))
+            with pytest.raises(DataError, match=f"bad{n}: (it redirects to )?no valid address"):
+                download([archive(server.url(f"bad{n}"), name="d")], root)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "http://h:99999/", "http://h:port/a", "http:///a", "http://a\0b/", "http://127.0.0.1/\0"]
+)
+def test_an_address_that_is_none(root, url):
+    with pytest.raises(DataError, match="no valid address"):
+        download([archive(url)], root)
 
 
 # -- going on with what an earlier process left ------------------------------------------------------------------------
@@ -622,6 +801,49 @@ def test_leftovers_that_are_not_what_they_should_be(served, root, plant):
     assert not (root / "a.zip").is_symlink()
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        '{"part": "%s", "url": "%s", "etag": "\\"x\\"", "modified": "", "total": 1e999, "written": 1000}',
+        '{"part": "%s", "url": "%s", "etag": "\\"x\\"", "modified": "", "total": null, "written": 1e999}',
+        '{"part": "%s", "url": "%s", "etag": "\\"x\\"", "modified": "", "total": null, "written": NaN}',
+        '{"part": "%s", "url": "%s", "etag": ["x"], "modified": "", "total": null, "written": 1000}',
+        '{"part": "%s", "url": "%s", "etag": "\\"'
+        + "x" * 50_000
+        + '\\"", "modified": "", "total": null, "written": 1000}',
+        '{"part": "%s", "url": "%s", "etag": "", "modified": "yesterday", "total": null, "written": 1000}',
+        '{"part": "%s", "url": "%s", "etag": "\\"x\\"", "modified": "", "total": null, "written": ' + "9" * 5000 + "}",
+        '{"part": "%s\\ud800", "url": "%s", "etag": "\\"x\\"", "modified": "", "total": null, "written": 1000}',
+        "[" * 60_000,
+        "[" * 3_000_000,
+        "null",
+        '"part"',
+    ],
+    ids=range(12),
+)
+def test_no_record_stops_a_download(served, root, record):
+    with with_part(served, root) as server:
+        said = json.loads((root / "a.zip.part.json").read_text())
+        (root / "a.zip.part.json").write_text(record % (said["part"], said["url"]) if "%" in record else record)
+        assert download([archive(server.url("a.zip"))], root)[0].read_bytes() == OBJECT
+        assert [r.range for r in server.log] == [""]
+    assert names(root) == ["a.zip"]
+
+
+@given(
+    record=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(st.sampled_from(["part", "url", "etag", "modified", "total", "written"]), inner)
+        ),
+    )
+)
+def test_any_record_is_read_or_not_understood(record):
+    said = parsed(json.dumps(record).encode())
+    assert said is None or recorded(*said)
+
+
 @pytest.mark.parametrize("right", [True, False])
 def test_a_file_that_somebody_else_puts_there_meanwhile(served, root, right):
     with serve(served, {"a.zip": Fault(piece=50_000, pause=0.1)}) as server:
@@ -653,7 +875,7 @@ PROCESS = """
 import sys
 sys.path.insert(0, {root!r})
 from vdata.card import Archive
-from vdata.download import Patience, download
+from vdata.fetching import Patience, download
 {before}
 download([Archive("a.zip", {url!r}, bytes={size}, sha256={digest!r})], {folder!r}, patience=Patience(save=0.05))
 print("done")
@@ -674,6 +896,13 @@ def until(condition, seconds=20.0):
         time.sleep(0.01)
 
 
+def written(root):
+    """What the record says is on the disk."""
+    path = root / "a.zip.part.json"
+    said = parsed(path.read_bytes()) if path.exists() else None
+    return said[2] if said else 0
+
+
 SLOW = Fault(piece=2000, pause=0.01, times=ALWAYS)  # about a second for the object
 
 
@@ -681,7 +910,7 @@ SLOW = Fault(piece=2000, pause=0.01, times=ALWAYS)  # about a second for the obj
 def test_a_killed_download_is_gone_on_with(served, root, how):
     with serve(served, {"a.zip": [Fault(piece=2000, pause=0.02)]}) as server:
         first = process(server.url("a.zip"), root)
-        until(lambda: server.sent("a.zip") > 60_000)
+        until(lambda: written(root) > 30_000)
         first.send_signal(how)
         _, said = first.communicate(timeout=20)
         assert first.returncode == (-how if how == signal.SIGKILL else first.returncode) != 0
@@ -791,15 +1020,69 @@ def test_a_full_disk_is_said_clearly_and_the_part_stays(served, root):
 
 def test_a_folder_that_cannot_be(served, tmp_path):
     (tmp_path / "file").write_bytes(b"")
+    with serve(served) as server, pytest.raises(DataError, match="cannot make the folder"):
+        download([archive(server.url("a.zip"))], tmp_path / "file" / "root")
+
+
+def a_socket(path):
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(os.path.relpath(path))  # such an address is short
+
+
+NO_FILES = [(os.mkfifo, "a named pipe"), (os.mkdir, "a folder"), (a_socket, "a socket")]
+
+
+@pytest.mark.parametrize("make, what", NO_FILES, ids=[what for _, what in NO_FILES])
+def test_only_regular_files_are_read(served, root, make, what, monkeypatch):
+    root.mkdir()
+    monkeypatch.chdir(root)
+    began = time.monotonic()
     with serve(served) as server:
-        with pytest.raises(DataError, match="cannot make the folder"):
-            download([archive(server.url("a.zip"))], tmp_path / "file" / "root")
-        (tmp_path / "a.zip.part.json").mkdir()
-        with pytest.raises(DataError, match=r"cannot write a.zip"):
-            download([archive(server.url("a.zip"))], tmp_path)
+        for name, wanted in (
+            ("a.zip", archive(server.url("a.zip"), size=False)),
+            ("b.zip.part.json", archive(server.url("a.zip"), name="b.zip")),
+        ):
+            make(root / name)
+            with pytest.raises(DataError, match=f"{name} is {what}, and should be a file") as caught:
+                download([wanted], root)
+            assert str(root / name) in str(caught.value)
+            assert "move it away" in str(caught.value)
+        assert not server.log
+    assert names(root) == ["a.zip", "b.zip.part.json"]
+    assert time.monotonic() - began < 5
+
+
+def test_a_device_is_no_file(tmp_path):
+    with pytest.raises(DataError, match="zero is a device, and should be a file"):
+        verify(archive(name="zero", size=False), Path("/dev/zero"))
+
+
+def test_a_control_file_that_leads_elsewhere_is_not_followed(served, root):
+    root.mkdir()
+    (root / "notes").write_text("mine")
+    (root / "a.zip.part.json").symlink_to(root / "notes")
+    with serve(served) as server, pytest.raises(DataError, match=r"a.zip.part.json is a symbolic link, and should be"):
+        download([archive(server.url("a.zip"))], root)
+    assert (root / "notes").read_text() == "mine"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("nowhere", path)])
+def test_a_part_that_is_no_file_is_not_read(served, root, make):
+    with with_part(served, root) as server:
+        [part] = root.glob("*.part")
+        part.unlink()
+        make(part)
+        assert download([archive(server.url("a.zip"))], root)[0].read_bytes() == OBJECT
+        assert [r.range for r in server.log] == [""]
 
 
 @pytest.mark.parametrize("name", ["../a.zip", "/a.zip", "x/../../a.zip", "x\\a.zip", "", "x//a.zip"])
 def test_names_stay_in_the_folder(root, name):
     with pytest.raises(DataError, match="leads out of the folder"):
+        download([archive("http://127.0.0.1:9/a.zip", name=name)], root)
+
+
+@pytest.mark.parametrize("name", ["a\0.zip", "a\n.zip", "a\ud800.zip"])
+def test_names_that_no_file_has(root, name):
+    with pytest.raises(DataError, match="holds a character that no name of a file should have"):
         download([archive("http://127.0.0.1:9/a.zip", name=name)], root)

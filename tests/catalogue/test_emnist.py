@@ -43,10 +43,10 @@ def test_as_torchvision_but_for_its_orientation(fake_root, subset, split):
 
 def test_names_and_counts():
     module = module_of("emnist")
-    assert {n: len(c) for n, c in module.CLASSES.items()} == {
+    assert {n: len(c) for n, c in module.SUBSETS.items()} == {
         "byclass": 62, "bymerge": 47, "balanced": 47, "letters": 27, "digits": 10, "mnist": 10,
     }  # fmt: skip
-    assert sum(module.count(s, "letters", True) for s in ("train", "test")) == 26 * 5600
+    assert {module.count(s, "letters", True) for s in ("train", "test")} == {None}  # of two releases
     assert sum(module.count(s, "balanced", True) for s in ("train", "test")) == 47 * 2800
     assert vdata.info("emnist").splits == {s: module.count(s, "balanced", True) for s in ("train", "test")}
 

@@ -14,7 +14,7 @@ from vdata.datasets import fgvc_aircraft
 from vdata.errors import DataError, DataWarning, PlanError, TruncatedShardError
 from vdata.tensors import BoundingBoxes, Image, Label
 
-pytestmark = pytest.mark.filterwarnings("ignore:the split:vdata.errors.DataWarning")  # fakes are small
+pytestmark = pytest.mark.filterwarnings("ignore:.*the split:vdata.errors.DataWarning")  # fakes are small
 SPLITS = ("train", "val", "trainval", "test")
 LEVELS = ("variant", "family", "manufacturer")
 DATA = "fgvc-aircraft-2013b/data"

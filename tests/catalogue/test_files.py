@@ -197,13 +197,20 @@ def test_a_tar_in_one_pass(name, form, tmp_path):
     assert [n for n, _ in tar_members(path, in_a)] == [n for n in _CONTENT if n.startswith("a/")]
 
 
-def test_links_are_no_files(tmp_path):
+@pytest.mark.parametrize("name", _COMPRESSIONS)
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, b"Q"])
+def test_what_would_be_lost_is_refused(kind, name, tmp_path):
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
-        link = tarfile.TarInfo("link")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
-        archive.addfile(link)
-    assert list(tar_members(put(tmp_path, "x.tar", out.getvalue()), everything)) == []
+        other = tarfile.TarInfo("train/2.jpg")
+        other.type, other.linkname = kind, "train/1.jpg"
+        archive.addfile(other)
+    path = put(tmp_path, "x.tar", _COMPRESSIONS[name](out.getvalue()))
+    with pytest.raises(ShardError, match=r"'train/2.jpg' is a .*extract the archive and give its folder") as caught:
+        list(tar_members(path, everything))
+    assert caught.value.where == {"url": str(path), "byte": 0}
+    with pytest.raises(ShardError, match="train/2"):
+        Scanned(path, ["**.txt"]).below("")
 
 
 @pytest.mark.parametrize("name", _COMPRESSIONS)
@@ -356,3 +363,38 @@ def test_data_of_a_package():
     assert (package_data("numpy", "linalg", extra="test") / "__init__.py").is_file()
     with pytest.raises(MissingPackageError, match=r"vdata-vision\[examples\]"):
         package_data("no_such_package_at_all", "data", extra="examples")
+
+
+# -- sparse files in tars -------------------------------------------------------------------------------------------------
+
+
+def sparse_tar(records, data=b"", kind=tarfile.REGTYPE):
+    entry = tarfile.TarInfo("hole.bin")
+    entry.size, entry.type, entry.pax_headers = len(data), kind, records
+    return entry.tobuf(tarfile.PAX_FORMAT) + data + bytes(-len(data) % 512) + bytes(1024)
+
+
+_SPARSE = {
+    "old": sparse_tar({}, kind=tarfile.GNUTYPE_SPARSE),
+    "0.0": sparse_tar({"GNU.sparse.size": "900000000", "GNU.sparse.numblocks": "0"}),
+    "0.1": sparse_tar({"GNU.sparse.map": "0,3,900000000,0", "GNU.sparse.size": "900000000"}, b"abc"),
+    "1.0": sparse_tar({"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "hole.bin"}, b"1\n0\n0\n" + bytes(506)),
+}
+_BROKEN_SPARSE = {
+    "map": sparse_tar({"GNU.sparse.map": "x,y"}),
+    "no map": sparse_tar({"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, b"not a number"),
+    "endless map": sparse_tar({"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, b"9" * 600),
+    "size": sparse_tar({"size": "-5"}),
+}
+
+
+@pytest.mark.parametrize("name", _SPARSE)
+def test_a_sparse_file_is_refused(name, tmp_path):
+    with pytest.raises(ShardError, match=r"'hole.bin' is a sparse file.*extract the archive"):
+        list(tar_members(put(tmp_path, "x.tar.gz", gzip.compress(_SPARSE[name])), everything))
+
+
+@pytest.mark.parametrize("name", _BROKEN_SPARSE)
+def test_a_broken_pax_header_is_a_shard_error(name, tmp_path):
+    with pytest.raises(ShardError, match=r"sparse file|broken extended header|says it has -5|not a readable tar"):
+        list(tar_members(put(tmp_path, "x.tar.gz", gzip.compress(_BROKEN_SPARSE[name])), everything))

@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 from scipy.io import loadmat
 
 import vdata
+from vdata import transforms as T
 from vdata.datasets import imagenet as module
 from vdata.datasets._mat import mat_bytes
 from vdata.encoded import Encoded
@@ -115,8 +116,8 @@ def test_flat_and_sorted_validation_pictures_are_one_dataset(tree, sorted_tree):
 @pytest.mark.parametrize("where", ["archives", "tree"])
 def test_fields_are_typed(request, where):
     sample = load("train", request.getfixturevalue(where))[0]
-    assert list(sample) == ["__key__", "image", "label", "wnid", "words", "boxes", "box_names"]
-    assert [type(v) for v in list(sample.values())[1:]] == [Image, Label, str, str, BoundingBoxes, list]
+    assert list(sample) == ["__key__", "image", "label", "wnid", "words", "boxes", "labels"]
+    assert [type(v) for v in list(sample.values())[1:]] == [Image, Label, str, str, BoundingBoxes, Label]
     assert sample["label"].dtype == torch.int64 and sample["label"].shape == ()
 
 
@@ -138,7 +139,9 @@ def test_boxes_are_brought_to_the_pictures_size(tree, split):
         name = sample["__key__"].partition("/")[2]
         paths = list((tree / "Annotations" / split).rglob(f"{name}.xml"))
         entries = [e for p in paths for e in ElementTree.parse(p).getroot().findall("object")]
-        assert sample["box_names"] == [e.findtext("name") for e in entries]
+        known = {sample["wnid"]: int(sample["label"])}
+        assert sample["labels"].tolist() == [known.get(e.findtext("name"), -1) for e in entries]
+        assert sample["labels"].dtype == torch.int64
         assert sample["boxes"].shape == (len(entries), 4)
         height, width = sample["image"].shape[1:]
         assert sample["boxes"].canvas_size == (height, width)
@@ -256,9 +259,53 @@ def test_a_broken_meta_mat(mutable, data, message):
 
 @pytest.mark.parametrize("line", ["0", "1001", "-1", "one", "1 2"])
 def test_a_broken_ground_truth(mutable, line):
-    (mutable / _DEVKIT / "data/ILSVRC2012_validation_ground_truth.txt").write_text(f"1\n{line}\n")
+    (mutable / _DEVKIT / "data/ILSVRC2012_validation_ground_truth.txt").write_text(f"1\n{line}\n3\n4\n")
     with pytest.raises(DataError, match=f"line 2 of .*ground_truth.txt is no class of meta.mat: '{line}'"):
         vdata.load("imagenet", "val", root=mutable, strict=False)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda t: [t[0], "", *t[2:]], r"line 2 of .*ground_truth\.txt is empty"),
+        (lambda t: [*t[:3], ""], r"line 4 of .*ground_truth\.txt is empty"),
+        (lambda t: [t[0], *t[2:]], r"ground_truth\.txt has 3 lines, and none for ILSVRC2012_val_00000004\.JPEG"),
+        (lambda t: [t[0], *t], r"line 5 of .*, is about ILSVRC2012_val_00000005\.JPEG, and the last picture is .*004\.JPEG"),
+    ],
+)
+def test_trap_a_line_too_many_or_too_few_shifts_no_labels(mutable, change, message, strict):
+    path = mutable / _DEVKIT / "data/ILSVRC2012_validation_ground_truth.txt"
+    path.write_text("\n".join(change(path.read_text().split())) + "\n")
+    with pytest.raises(DataError, match=message):
+        vdata.load("imagenet", "val", root=mutable, strict=strict)
+
+
+@pytest.mark.parametrize("name, label", [("n02105855", 2), ("n00001740", -1), ("n00001741", -1), ("tench", -1)])
+def test_a_box_of_another_class(mutable, name, label):
+    """Any of the 1,000 classes has its number; synsets with children are none."""
+    (path,) = (mutable / "Annotations/train").rglob("n01440764_10026.xml")
+    path.write_text(path.read_text().replace("<name>n01440764", f"<name>{name}"))
+    sample = next(s for s in load("train", mutable) if s["__key__"] == "n01440764/n01440764_10026")
+    assert sample["labels"].tolist() == [label] and int(sample["label"]) == 0
+
+
+def test_labels_go_with_their_boxes(mutable):
+    (path,) = (mutable / "Annotations/train").rglob("n01440764_10026.xml")
+    text = path.read_text()
+    flat = text[text.index("<object>") : text.index("</annotation>")].replace("<ymax>30", "<ymax>6").replace("n01440764", "dog")
+    path.write_text(text.replace("<object>", flat + "<object>"))
+    sample = next(s for s in load("train", mutable) if s["__key__"] == "n01440764/n01440764_10026")
+    assert sample["labels"].tolist() == [-1, 0]
+    left = T.SanitizeBoundingBoxes()(sample)
+    assert left["labels"].tolist() == [0] and len(left["boxes"]) == 1
+
+
+def test_odd_boxes_are_left_as_they_are(mutable):
+    (path,) = (mutable / "Annotations/train").rglob("n01440764_10026.xml")
+    path.write_text(path.read_text().replace("<xmin>4", "<xmin>40"))
+    sample = next(s for s in load("train", mutable) if s["__key__"] == "n01440764/n01440764_10026")
+    assert sample["boxes"].plain()[0, 0] > sample["boxes"].plain()[0, 2]
 
 
 def test_no_ground_truth(mutable):
@@ -273,7 +320,7 @@ def test_no_ground_truth(mutable):
         (b"<annotation>", "broken XML"),
         (b"<annotation/>", "states no size"),
         (b"<annotation><size><width>0</width><height>9</height></size></annotation>", "states the size 0.0 x 9.0"),
-        (b"<annotation><size><width>nan</width><height>9</height></size></annotation>", "states the size nan"),
+        (b"<annotation><size><width>nan</width><height>9</height></size></annotation>", "states no size: .nan. is no number"),
         (b"<annotation><size><width>9</width><height>9</height></size><object/></annotation>", "without a corner"),
     ],
 )

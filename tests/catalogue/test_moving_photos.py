@@ -133,7 +133,7 @@ def brute_force(layers, size, samples):
 
 
 def test_occlusion_by_brute_force():
-    source = moving_photos.source(Path(), "train", size=_SIZE, max_motion=16)
+    source = moving_photos.source("train", size=_SIZE, max_motion=16)
     for index in range(4):
         layers = source._layers(Key.of(0, "train", index))
         occlusion = source.read(index)["occlusion"]
@@ -144,7 +144,7 @@ def test_occlusion_by_brute_force():
 
 def test_what_is_not_occluded_lands_on_the_same_object(pipe):
     """A forward z-test on pixels: frame 2's nearest layer at the place where a pixel lands is the pixel's own."""
-    source = moving_photos.source(Path(), "train", size=_SIZE)
+    source = moving_photos.source("train", size=_SIZE)
     for index in range(6):
         layers = source._layers(Key.of(0, "train", index))
         top1, _ = _scene.painted(layers, _SIZE, second=False)
@@ -248,7 +248,7 @@ def test_options():
     assert vdata.load("moving_photos", size=(64, 48))[0]["flow"].shape == (2, 64, 48)
     empty = vdata.load("moving_photos", size=(64, 48), objects=(0, 0))[0]
     assert empty["masks"].shape == (0, 64, 48) and empty["boxes"].shape == (0, 4)
-    digests = {moving_photos.source(Path(), **{"split": "train", **o}).digest
+    digests = {moving_photos.source(**{"split": "train", **o}).digest
                for o in ({}, {"split": "val"}, {"seed": 1}, {"size": (64, 64)}, {"max_motion": 3}, {"objects": (2, 2)}, {"length": 3})}  # fmt: skip
     assert len(digests) == 7
 

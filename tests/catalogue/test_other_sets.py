@@ -8,7 +8,7 @@ import pytest
 
 import vdata
 from vdata import catalog
-from vdata.errors import DataError, PlanError, UnknownDatasetError
+from vdata.errors import DataError, DataWarning, PlanError, UnknownDatasetError
 
 MINE = '''
 from vdata.card import Archive, Card, Option
@@ -107,7 +107,7 @@ def test_a_dataset_that_changes_is_listed_again(mine, monkeypatch):
 
 def test_a_large_tree_is_listed_once_until_it_changes(mine, tmp_path):
     """20,000 files: the second load lists nothing; a new file, wherever, is seen."""
-    mine.write_text(MINE.replace('"pictures/*.png"', '"pictures/*/*.png"').replace("def samples(", "calls = []\ndef samples(").replace("    paths =", "    calls.append(1)\n    paths ="))
+    mine.write_text(MINE.replace('"pictures/*.png"', '"pictures/*/*.png"').replace('{"train": 3}', '{"train": 20_000}').replace("def samples(", "calls = []\ndef samples(").replace("    paths =", "    calls.append(1)\n    paths ="))
     for number in range(20_000):
         path = tmp_path / "pictures" / f"{number % 20}" / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,4 +119,13 @@ def test_a_large_tree_is_listed_once_until_it_changes(mine, tmp_path):
     assert first.plan.source.digest == again.plan.source.digest
     assert first.plan.source.records[777] == again.plan.source.records[777]
     (tmp_path / "pictures" / "7" / "new.png").touch()
-    assert len(vdata.load(mine, root=tmp_path)) == 20_001 and module.calls == [1, 1]
+    with pytest.warns(DataWarning, match="20,001 samples here, and 20,000 were published"):
+        assert len(vdata.load(mine, root=tmp_path)) == 20_001
+    assert module.calls == [1, 1]
+    path.unlink()
+    assert len(vdata.load(mine, root=tmp_path)) == 20_000
+    (tmp_path / "pictures" / "7" / "new.png").unlink()
+    with pytest.raises(DataError, match="should have 20,000"):
+        vdata.load(mine, root=tmp_path)
+    path.touch()
+    assert len(vdata.load(mine, root=tmp_path)) == 20_000  # what was mended is seen

@@ -280,7 +280,7 @@ _FULL = {"xmin": 1, "ymin": 2, "xmax": 3, "ymax": 4}
     [
         (voc({"xmin": 1, "ymin": 2, "xmax": 3}), "without a corner"),
         (voc(_FULL | {"xmin": "one"}), "no number"),
-        (voc(_FULL | {"xmin": "nan"}), "not finite"),
+        (voc(_FULL | {"xmin": "nan"}), "no number"),
         (voc(_FULL | {"ymax": "1e999"}), "not finite"),
         (voc(_FULL)[:-5], "broken XML"),
         (b"", "broken XML"),

@@ -16,7 +16,7 @@ import vdata
 from vdata import seek
 from vdata.datasets import pcam
 from vdata.errors import DataError, DataWarning, DecodeError, NoIndexError, TruncatedShardError, UnknownDatasetError
-from vdata.files import Unpacked, tars
+from vdata.files import Unpacked, unpacked
 from vdata.tensors import Image, Label, Mask
 
 COUNTS = {"train": 6, "val": 4, "test": 3}
@@ -102,7 +102,7 @@ def test_archives_give_what_the_unpacked_files_give(split, fake_root):
 def test_archives_with_an_index_give_what_the_unpacked_files_give(split, packed, fake_root, monkeypatch):
     for path in packed.glob("*.gz"):
         seek.build(path)
-    monkeypatch.setattr(tars.Unpacked, "_content", property(lambda self: pytest.fail("it was read as a whole")))
+    monkeypatch.setattr(Unpacked, "_unpacked", lambda self: pytest.fail("it was read as a whole"))
     same(load(packed, split), load(fake_root("pcam")[1], split))
 
 
@@ -115,15 +115,15 @@ def test_some_files_unpacked_and_some_not(mine, fake_root):
 
 def test_a_large_file_without_an_index_says_what_to_do(packed, monkeypatch):
     """It is not unpacked into memory first to find that out."""
-    monkeypatch.setattr(tars, "MAX_HELD", 20_000)
+    monkeypatch.setattr(unpacked, "MAX_HELD", 20_000)
     assert (packed / name_of("test", "x.h5.gz")).stat().st_size > 20_000
-    monkeypatch.setattr(tars, "_decompressed", lambda raw: pytest.fail("it was unpacked"))
+    monkeypatch.setattr(unpacked, "decompressed", lambda raw: pytest.fail("it was unpacked"))
     with pytest.raises(NoIndexError, match=r"test_x\.h5\.gz is compressed as a whole: `vdata index pcam` makes any"):
         Unpacked(packed / name_of("test", "x.h5.gz"), ("**",), "`vdata index pcam` makes any").read(
             name_of("test", "x.h5")
         )
     monkeypatch.undo()
-    monkeypatch.setattr(tars, "MAX_HELD", 20_000)
+    monkeypatch.setattr(unpacked, "MAX_HELD", 20_000)
     with pytest.raises(NoIndexError, match="`vdata index pcam` makes any of its samples readable at once"):
         load(packed, "test")
 
@@ -185,7 +185,9 @@ def test_without_the_optional_files(mine):
     [
         (lambda t: t.replace("wsi", "slide"), r"valid_meta\.csv has no column wsi; it has , coord_y"),
         (lambda t: t.rsplit("\n", 2)[0] + "\n", r"valid_x\.h5 has 4 rows and .*valid_meta\.csv has 3"),
-        (lambda t: t + t.rsplit("\n", 2)[1], r"valid_x\.h5 has 4 rows and .*valid_meta\.csv has 5"),
+        (lambda t: t + "4" + t.rsplit("\n", 2)[1][1:], r"valid_x\.h5 has 4 rows and .*valid_meta\.csv has 5"),
+        (lambda t: t.replace("\n2,", "\n3,"), r"row 2 of .*valid_meta\.csv calls itself '3'"),
+        (lambda t: "index" + t.replace("\n0,", "\n,"), r"row 0 of .*valid_meta\.csv calls itself ''"),
         (lambda t: t.replace("200", "2x0"), r"row 2 of .*valid_meta\.csv is broken: .*2x0"),
         (lambda t: t.replace("True", "maybe"), r"row 1 of .*valid_meta\.csv is broken: 'maybe'"),
         (lambda t: t[:-23], r"valid_meta\.csv has 5 columns, its header has 6"),

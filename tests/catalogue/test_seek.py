@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import h5py
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -252,19 +253,40 @@ def test_of_one_name_twice_the_first_counts_as_in_a_plain_tar(tmp_path):
     assert SeekTar(path).read("x") == b"1" and SeekTar(path).names == ["x"]
 
 
-def test_links_are_no_files_and_sparse_ones_are_refused(tmp_path):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        link = tarfile.TarInfo("link")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
-        archive.addfile(link)
-    path = put(tmp_path, "x.tar.gz", gzip.compress(out.getvalue()))
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, tarfile.GNUTYPE_SPARSE])
+def test_what_would_be_lost_is_refused(kind, tmp_path):
+    other = tarfile.TarInfo("train/2.jpg")
+    other.type, other.linkname = kind, "train/1.jpg"
+    path = put(tmp_path, "x.tar.gz", gzip.compress(tar_of({"train/1.jpg": b"1"})[:1536] + other.tobuf() + bytes(1024)))
+    with pytest.raises(ShardError, match=r"'train/2.jpg' is a .*extract the archive and give its folder") as caught:
+        build(path, quiet=True)
+    assert caught.value.where == {"url": str(path), "byte": 1536}
+    assert [p.name for p in tmp_path.iterdir()] == ["x.tar.gz"]
+
+
+@pytest.mark.parametrize("records", [{"GNU.sparse.map": "x,y"}, {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, {"size": "-5"}])
+def test_a_broken_pax_header(records, tmp_path):
+    entry = tarfile.TarInfo("x")
+    entry.pax_headers = records
+    with pytest.raises(ShardError, match=r"broken extended header|sparse|says it has -5|not a readable tar"):
+        build(put(tmp_path, "x.tar.gz", gzip.compress(entry.tobuf(tarfile.PAX_FORMAT) + bytes(1024))), quiet=True)
+
+
+def test_what_a_mac_leaves_is_not_listed(tmp_path):
+    content = {"a/1.jpg": b"1", "a/._1.jpg": b"x", "__MACOSX/a/._1.jpg": b"x", "a/2.jpg": b"22"}
+    path = put(tmp_path, "x.tar.gz", gzip.compress(tar_of(content)))
     build(path, quiet=True)
-    assert SeekTar(path).names == []
-    sparse = tarfile.TarInfo("hole")
-    sparse.type = tarfile.GNUTYPE_SPARSE
-    with pytest.raises(ShardError, match=r"sparse.*unpack"):
-        build(put(tmp_path, "y.tar.gz", gzip.compress(sparse.tobuf(tarfile.GNU_FORMAT) + bytes(1024))), quiet=True)
+    files = SeekTar(path)
+    assert files.names == ["a/1.jpg", "a/2.jpg"] == files.below("") and files.read("a/2.jpg") == b"22"
+    with pytest.raises(DataError, match=r"has no a/\._1"):
+        files.read("a/._1.jpg")
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    path = put(tmp_path, "x.tar.gz", gzip.compress(tar_of({name: b"1"}, tarfile.GNU_FORMAT)))
+    build(path, quiet=True)
+    assert SeekTar(path).names == [name] and SeekTar(path).read(name) == b"1"
 
 
 # -- threads and processes -------------------------------------------------------------------------------------------------
@@ -589,7 +611,7 @@ def test_without_the_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rapidgzip", None)
     assert SeekTar(path).read("words/02.txt") == _CONTENT["words/02.txt"]
     build(put(tmp_path, "y.tar.bz2", _SMALL_PACKED["bz2"]), quiet=True)
-    with pytest.raises(MissingPackageError, match=r"vdata-vision\[archives\]"):
+    with pytest.raises(MissingPackageError, match=r"vdata-vision\[datasets\]"):
         build(path, quiet=True)
 
 
@@ -615,9 +637,82 @@ def test_the_checksum_is_compared(tmp_path):
     arrays = {**honest.arrays, "checksum": honest.checksums.copy()}
     arrays["checksum"][0] ^= 1
     windows = np.concatenate([np.frombuffer(honest.point(row).window, "|u1") for row in range(len(honest.first_pages))])
-    with open(f"{path}.seek", "wb") as file:
-        index.write(file, honest.header, arrays, windows)
+    index.write(tmp_path / "new", index_of(path), honest.header, arrays, windows)
     files = SeekTar(path)
     with pytest.raises(ChecksumError, match="damaged, or has changed"):
         files.read("noise/00.jpg")
     assert files.read("words/07.txt") == _CONTENT["words/07.txt"]
+
+
+# -- an index that lies, and places where none can be -----------------------------------------------------------------------
+
+
+def rewritten(path, **changes):
+    """The index with some of its arrays or its header's fields changed, and a checksum that fits."""
+    honest = index.Index(index_of(path))
+    fields = {n: v for n, v in changes.items() if n in ("plain", "tar") and not isinstance(v, np.ndarray)}
+    arrays = {n: a for n, a in {**honest.arrays, **{n: v for n, v in changes.items() if n not in fields}}.items() if a is not None}
+    windows = np.concatenate([np.frombuffer(honest.point(row).window, "|u1") for row in range(len(honest.first_pages))])
+    header = msgspec.structs.replace(honest.header, **fields)
+    index.write(path.with_name("new"), index_of(path), header, arrays, windows)
+
+
+_COUNT = len(_SMALL)
+_LIES = {
+    "no names": {"members/text.values.name": None, "members/text.ends.name": None},
+    "no offsets": {"members/number.values.offset": None},
+    "no sizes": {"members/number.values.size": None},
+    "no length": {"members/length": None},
+    "a length below zero": {"members/length": np.array([-3])},
+    "a long length": {"members/length": np.array([10**12])},
+    "no members but columns": {"members/length": np.array([0])},
+    "booleans": {"members/number.values.offset": np.zeros(_COUNT, "|b1")},
+    "other numbers": {"members/number.values.size": np.zeros(_COUNT, "<u4")},
+    "another column": {"members/number.values.more": np.zeros(_COUNT, "<i8")},
+    "a column that some lack": {"members/number.given.size": np.ones(_COUNT, "|b1")},
+    "names that are JSON": {"members/text.values.name": None, "members/text.ends.name": None,
+                            "members/json.values.name": np.frombuffer(b"123", "|u1"), "members/json.ends.name": np.arange(1, _COUNT + 1)},
+    "names that are no text": {"members/text.values.name": np.full(3, 255, "|u1"), "members/text.ends.name": np.arange(1, _COUNT + 1)},
+    "a place beyond the end": {"members/number.values.offset": np.full(_COUNT, 2**62)},
+    "a place below zero": {"members/number.values.offset": np.full(_COUNT, -1)},
+    "a size below zero": {"members/number.values.size": np.full(_COUNT, -(2**63))},
+    "a size that wraps": {"members/number.values.size": np.full(_COUNT, 2**63 - 1)},
+    "no points": {"bit": None},
+    "points of bytes": {"plain": np.zeros(1, "|u1")},
+    "pages of bytes": {"first_page": np.zeros(1, "|u1")},
+    "a page far off": {"first_page": np.array([2**63 - 1])},
+    "less than nothing": {"plain": -3, "checksum": np.zeros(0, "<u4"), "tar": False},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", _LIES)
+def test_an_index_that_lies_is_a_shard_error(lie, tmp_path):
+    path = put(tmp_path, "x.tar.gz", _SMALL_PACKED["gz"])
+    build(path, quiet=True)
+    assert len(index.Index(index_of(path)).first_pages) == 1
+    rewritten(path, **_LIES[lie])
+    assert index_of(path) is not None
+    with pytest.raises(ShardError, match=r"damaged index.*make it again"):
+        seek.opened(path)
+
+
+def test_a_pipe_or_a_folder_is_no_index(tmp_path):
+    """In another process, which would wait for ever."""
+    pipe, folder = put(tmp_path, "x.tar.bz2", _SMALL_PACKED["bz2"]), put(tmp_path, "y.tar.bz2", _SMALL_PACKED["bz2"])
+    os.mkfifo(f"{pipe}.seek")
+    os.mkdir(f"{folder}.seek")
+    code = "import sys; from vdata.seek import index_of; print([index_of(p) for p in sys.argv[1:]])"
+    done = subprocess.run([sys.executable, "-c", code, str(pipe), str(folder)], capture_output=True, timeout=60)
+    assert done.stdout == b"[None, None]\n"
+    with pytest.raises(ShardError, match=r"cannot write its index of \d+ bytes to .*y.tar.bz2.seek: Is a directory"):
+        build(folder, quiet=True)
+
+
+def test_a_disk_that_takes_no_more(tmp_path):
+    """The limit of a process stands for that of a disk."""
+    path = put(tmp_path, "x.tar.bz2", _PACKED["bzip2 small blocks"])
+    code = "import resource, sys; from vdata.seek import build; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); build(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, timeout=60, text=True)
+    told = done.stderr.splitlines()[-1]
+    assert told.startswith("vdata.errors.ShardError: cannot write its index of ") and f"bytes to {path}.seek: File too large" in told
+    assert "make room" in told and [p.name for p in tmp_path.iterdir()] == ["x.tar.bz2"]

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 import vdata
 from vdata import transforms as T
-from vdata.errors import DataError, DataWarning, DecodeError, NoKernelError, ShardError, UnknownDatasetError
+from vdata.errors import DataError, DataWarning, DecodeError, NoKernelError, PlanError, ShardError, UnknownDatasetError
 from vdata.tensors import Flow, Image, Mask
 
 DEPTH = "MPI-Sintel-depth-training-20150305"
@@ -107,11 +107,15 @@ def test_without_masks_there_are_no_such_fields(tree):
 
 
 def test_albedo_is_of_both_frames(tree):
-    assert "albedo1" not in load(tree)[0] and "albedo1" not in load(tree, "test", albedo=True)[0]
-    for sample in load(tree, albedo=True):
+    samples = list(load(tree, pass_name="albedo"))
+    assert len(samples) == 5 and all(s["__key__"].startswith("albedo/") and s["pass_name"] == "albedo" for s in samples)
+    for sample, clean in zip(samples, load(tree), strict=True):
         for n in (0, 1):
             path = tree / f"Sintel/training/albedo/{sample['scene']}/frame_{sample['frame'] + n:04d}.png"
-            assert np.array_equal(sample[f"albedo{n + 1}"].permute(1, 2, 0), pixels(path))
+            assert np.array_equal(sample[f"image{n + 1}"].permute(1, 2, 0), pixels(path))
+        assert torch.equal(sample["flow"].plain(), clean["flow"].plain())
+    with pytest.raises(PlanError, match="albedo pass exists for the split 'train' only"):
+        load(tree, "test", pass_name="albedo")
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["training", "its own folder"])
@@ -188,7 +192,7 @@ def test_a_missing_frame_shifts_torchvisions_pairs(tree):
 def test_a_missing_file_is_named(tree, path):
     (tree / "Sintel/training" / path).unlink()
     with pytest.raises(DataError, match=rf"of 5 samples lack a file: .*training/{path}"):
-        vdata.load("sintel", root=tree, albedo=True, depth=True)
+        vdata.load("sintel", root=tree, depth=True, pass_name="albedo" if path.startswith("albedo") else "clean")
 
 
 def test_a_scene_that_one_folder_lacks_is_named(tree):
@@ -202,11 +206,11 @@ def test_the_two_training_archives_are_the_complete_one(fake_root, tmp_path):
     images = tuple(f"training/{p}/" for p in ("clean", "final", "albedo"))
     extras = tuple(f"training/{p}/" for p in ("flow", "flow_viz", "occlusions", "invalid"))
     parts = moved_into(tmp_path / "parts", "MPI-Sintel-training_images.zip", archives, images)
-    with pytest.raises(DataError, match=r"5 of 5 samples lack a file: training/flow/alley_1/frame_0001\.flo"):
+    with pytest.raises(UnknownDatasetError, match=r", or MPI-Sintel-training_extras\.zip"):
         vdata.load("sintel", root=parts)
     moved_into(parts, "MPI-Sintel-training_extras.zip", archives, extras)
-    whole, apart = (load(root, albedo=True, pass_name="both") for root in (archives, parts))
-    assert len(whole) == len(apart) == 10
+    whole, apart = ([*load(root, pass_name="both"), *load(root, pass_name="albedo")] for root in (archives, parts))
+    assert len(whole) == len(apart) == 15
     for a, b in zip(whole, apart):
         assert a.keys() == b.keys()
         assert all(

@@ -232,7 +232,7 @@ def car(**changed):
         ([car(**{"class": 197})], "its class 197.0 is none of 1 to 196"),
         ([car(**{"class": 1.5})], "its class 1.5 is none of 1 to 196"),
         ([car(**{"class": "five"})], "annotation 1 of .* is broken"),
-        ([car(bbox_x1=np.nan)], "a corner is not finite"),
+        ([car(bbox_x1=np.nan)], "a corner that is not finite"),
         ([car(bbox_x1="one")], "annotation 1 of .* is broken: .*one"),
         ([car(), car()], "two samples of one name.*cars_train/00001"),
         ([car(fname="../cars_test/00001.jpg")], "leads out of the folder"),

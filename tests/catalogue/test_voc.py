@@ -164,7 +164,7 @@ def test_the_hashes_and_folders_are_torchvisions():
     for key, about in DATASET_YEAR_DICT.items():
         archive = known[about["url"].rpartition("/")[2]]
         assert (archive.md5, archive.url) == (about["md5"], about["url"])
-        assert archive.tree.startswith(about["base_dir"] + "/ImageSets") and archive.when["year"] == (key[:4],)
+        assert archive.tree[0].startswith(about["base_dir"] + "/ImageSets") and archive.when["year"] == (key[:4],)
 
 
 def test_the_archive_of_2008_has_its_own_name():

@@ -6,7 +6,7 @@ A file of half a gigabyte is read once, into typed structs; masks stay the text 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -16,27 +16,30 @@ from vdata.files import Files
 
 _EMPTY = (b"[]", b"null", b'""')
 
+Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # what a tensor of int64 holds
+Area = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
+
 
 class Picture(msgspec.Struct, gc=False):
-    id: int | str
+    id: Id | str
     file_name: str
-    height: int = 0  # 0: the file does not say
-    width: int = 0
+    height: Id = 0  # 0: the file does not say
+    width: Id = 0
 
 
 class Category(msgspec.Struct):
-    id: int
+    id: Id
     name: str
     keypoints: list[str] = []
 
 
 class Object(msgspec.Struct, gc=False):
-    image_id: int | str
-    category_id: int
+    image_id: Id | str
+    category_id: Id
     bbox: tuple[float, float, float, float]
-    id: int | None = None
+    id: Id | None = None
     iscrowd: int | bool = 0
-    area: float | None = None
+    area: Area | None = None
     segmentation: msgspec.Raw = msgspec.Raw(b"[]")
     keypoints: list[float] = []
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 from xml.parsers import expat
 
+from vdata.annotations.boxes import Corners, corners, number
 from vdata.errors import DecodeError
 
 _OBJECT = "annotation/object"
+_BOX = _OBJECT + "/bndbox"
 _MAX_XML, _MAX_DEPTH = 1 << 20, 16
 
 
 @dataclass(frozen=True)
 class VocObject:
-    """One object: its corners in continuous coordinates, and whatever else the file says of it, as text.
+    """One object: its corners in continuous coordinates, and whatever else the file says of it, as text."""
 
-    The file counts pixels from 1 and includes both corners, so the upper left corner is one less than in the file.
-    """
-
-    box: tuple[float, float, float, float]
+    box: Corners
     texts: dict[str, str]
 
     @property
@@ -32,8 +30,10 @@ class VocObject:
         return self.texts.get(name, "0") not in ("0", "", "Unspecified")
 
 
-def voc_objects(xml: bytes) -> list[VocObject]:
+def voc_objects(xml: bytes, one_based: bool = True, odd: bool = False) -> list[VocObject]:
     """The objects of a file, in its order; parts of objects (a person's head) are not objects.
+
+    one_based, odd  as for `boxes.corners`: VOC counts pixels from 1
 
     >>> sides = "<xmin>1</xmin><ymin>2</ymin><xmax>4</xmax><ymax>8</ymax>"
     >>> voc_objects(f"<annotation><object><name>cat</name><bndbox>{sides}</bndbox></object></annotation>".encode())
@@ -44,23 +44,23 @@ def voc_objects(xml: bytes) -> list[VocObject]:
     sides: dict[str, str] = {}
     for path, text in xml_texts(xml):
         if path == _OBJECT:
-            found.append(VocObject(_corners(sides), texts))
+            found.append(VocObject(corners(*_sides(sides), one_based, odd=odd), texts))
             texts, sides = {}, {}
-        elif path.startswith(_OBJECT + "/bndbox/"):
-            sides[path.rpartition("/")[2]] = text
+        elif path == _BOX or path.startswith(_BOX + "/"):
+            side = path.rpartition("/")[2]
+            if side in sides:
+                raise DecodeError(f"an object with two {side}")
+            sides[side] = text
         elif path.startswith(_OBJECT + "/") and path.count("/") == 2 and text:
             texts[path.rpartition("/")[2]] = text
     return found
 
 
-def _corners(sides: dict[str, str]) -> tuple[float, float, float, float]:
+def _sides(sides: dict[str, str]) -> Corners:
     try:
-        x1, y1, x2, y2 = (float(sides[side]) for side in ("xmin", "ymin", "xmax", "ymax"))
+        return number(sides["xmin"]), number(sides["ymin"]), number(sides["xmax"]), number(sides["ymax"])
     except (KeyError, ValueError) as error:
         raise DecodeError(f"a box without a corner, or one that is no number: {error}") from None
-    if not all(map(math.isfinite, (x1, y1, x2, y2))):
-        raise DecodeError("a box with a corner that is not finite")
-    return x1 - 1, y1 - 1, x2, y2
 
 
 def xml_texts(xml: bytes) -> list[tuple[str, str]]:

@@ -24,6 +24,10 @@ class Files(Protocol):
 
     def __contains__(self, path: str) -> bool: ...
 
+    def holds(self, path: str) -> bool:
+        """As `in`, for reading: a folder is not listed for it."""
+        ...
+
     def read(self, path: str, start: int = 0, size: int | None = None) -> bytes:
         """The file's bytes, or `size` of them from `start` on: never fewer than asked for."""
         ...
@@ -38,6 +42,10 @@ class Files(Protocol):
 
     def below(self, folder: str) -> list[str]:
         """All paths below a folder, sorted."""
+        ...
+
+    def place(self, path: str) -> str:
+        """Where it lies, for errors: the path on disk; of a member the archive's, and its name."""
         ...
 
     def note(self, path: str) -> None:
@@ -58,7 +66,11 @@ class Members:
     @cached_property
     def _rows(self) -> dict[str, int]:
         names = self.members.texts("name") if len(self.members) else []
-        return dict(zip(reversed(names), range(len(names) - 1, -1, -1)))  # of one name twice, the first counts
+        rows = dict(zip(reversed(names), range(len(names) - 1, -1, -1)))  # of one name twice, the first counts
+        for name in [n for n in rows if "._" in n or n.startswith("__MACOSX/")]:
+            if is_leaving(name):
+                del rows[name]
+        return rows
 
     @cached_property
     def _folders(self) -> dict[str, list[str]]:
@@ -69,6 +81,9 @@ class Members:
         return folders
 
     def __contains__(self, path: str) -> bool:
+        return path in self._rows
+
+    def holds(self, path: str) -> bool:
         return path in self._rows
 
     def glob(self, pattern: str) -> list[str]:
@@ -82,6 +97,9 @@ class Members:
         start = folder.rstrip("/") + "/" if folder else ""
         return sorted(n for n in self._rows if n.startswith(start))
 
+    def place(self, path: str) -> str:
+        return f"{self.url}/{path}"
+
     def note(self, path: str) -> None:
         """Archives are stamped as a whole."""
 
@@ -90,6 +108,11 @@ class Members:
             return self._rows[path]
         except KeyError:
             raise DataError(f"the archive has no {path}", url=self.url) from None
+
+
+def is_leaving(path: str) -> bool:
+    """What a Mac leaves beside every file that it copies or packs: "._name", as large as a file and no picture."""
+    return path.rpartition("/")[2].startswith("._") or path.startswith("__MACOSX/")
 
 
 @lru_cache(256)

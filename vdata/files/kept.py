@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,7 +15,12 @@ import numpy as np
 
 from vdata.table import Table
 
-_VERSION = "2"  # of the tables' content: a new one makes all anew
+# What numpy and zipfile raise on files that are no tables of ours, or not whole.
+_BROKEN = (
+    OSError, ValueError, LookupError, EOFError, TypeError, MemoryError, RuntimeError, SyntaxError, tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+_VERSION = "3"  # of the tables' content: a new one makes all anew
 
 
 def cache_folder(kind: str) -> Path:
@@ -26,12 +33,15 @@ def cache_folder(kind: str) -> Path:
 
 
 def stamp(path: str | Path) -> str:
-    """What tells that a file, or the list of names in a folder, is as it was: its size and time; "" where there is none."""
+    """What tells that a file, or the list of names in a folder, is as it was; "" where there is none.
+
+    Its size, the time of its content, and that of its inode: a copy that restores the first time has another.
+    """
     try:
         found = os.stat(path)
     except OSError:
         return ""
-    return f"{found.st_size} {found.st_mtime_ns}"
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
 def kept(
@@ -42,14 +52,19 @@ def kept(
     name    stands for the table: all that decides what `make` gives, but for the content of files
     least   tables of fewer rows are not worth a file
     """
-    path = cache_folder("tables") / f"{hashlib.blake2b(f'{_VERSION} {name}'.encode(), digest_size=16).hexdigest()}.npz"
+    path = cache_folder("tables") / f"{hashlib.blake2b(f'{_VERSION} {name}'.encode('utf-8', 'surrogateescape'), digest_size=16).hexdigest()}.npz"
     found = _read(path)
-    if found is not None and all(stamp(p) == s for p, s in found[1].items()):
+    if found is not None and unchanged(found[1]):
         return found
     table, stamps = make()
-    if len(table) >= least:
+    if len(table) >= least and unchanged(stamps):  # else something came while it was made: made again next time
         _write(path, table, stamps)
     return table, stamps
+
+
+def unchanged(stamps: Mapping[str, str]) -> bool:
+    """Whether all that a table was made from, and it was made from something, is as it was."""
+    return bool(stamps) and all(stamp(path) == told for path, told in stamps.items())
 
 
 def _read(path: Path) -> tuple[Table, dict[str, str]] | None:
@@ -61,7 +76,7 @@ def _read(path: Path) -> tuple[Table, dict[str, str]] | None:
                 tables[part][name] = arrays[full]
         stamps = Table.from_arrays(tables["stamps"])
         return Table.from_arrays(tables["rows"]), {row["path"]: row["stamp"] for row in stamps}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except _BROKEN:
         return None  # not there, or broken: it is made anew
 
 
@@ -77,9 +92,9 @@ def _write(path: Path, table: Table, stamps: Mapping[str, str]) -> None:
                 np.savez(file, **rows)  # type: ignore[arg-type]
                 file.flush()
                 os.fsync(file.fileno())
+                os.replace(file.name, path)
             except BaseException:
                 os.unlink(file.name)
                 raise
-        os.replace(file.name, path)
     except OSError:
         return

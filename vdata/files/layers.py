@@ -12,12 +12,16 @@ from vdata.files.base import Files, matcher
 class Layers:
     """Files of several places under one roof. Where two have one path, the first counts."""
 
-    def __init__(self, layers: Iterable[Files]):
+    def __init__(self, layers: Iterable[Files], passed_over: Iterable[str] = ()):
         self.layers = list(layers)
+        self.passed_over = tuple(passed_over)  # archives that are there and not read
         self.url = ", ".join(layer.url for layer in self.layers)
 
     def __contains__(self, path: str) -> bool:
         return any(path in layer for layer in self.layers)
+
+    def holds(self, path: str) -> bool:
+        return any(layer.holds(path) for layer in self.layers)
 
     def read(self, path: str, start: int = 0, size: int | None = None) -> bytes:
         return self._holder(path).read(path, start, size)
@@ -31,6 +35,9 @@ class Layers:
     def below(self, folder: str) -> list[str]:
         return _merged(layer.below(folder) for layer in self.layers)
 
+    def place(self, path: str) -> str:
+        return self._holder(path).place(path)
+
     def note(self, path: str) -> None:
         for layer in self.layers:
             if path in layer:
@@ -41,9 +48,9 @@ class Layers:
 
     def _holder(self, path: str) -> Files:
         for layer in self.layers:
-            if path in layer:
+            if layer.holds(path):
                 return layer
-        raise DataError(f"there is no {path}", url=self.url)
+        raise DataError(f"there is no {path}", url=self.url, do="extract or download the files again")
 
 
 def _merged(lists: Iterable[list[str]]) -> list[str]:
@@ -52,7 +59,7 @@ def _merged(lists: Iterable[list[str]]) -> list[str]:
 
 
 class Moved:
-    """Files without the leading part `strip` of their paths, and below the folder `into`; the others keep their paths.
+    """Files without the leading part `strip` of their paths, and below the folder `into`. Those without it are not reached.
 
     >>> files = Moved(Layers([]), strip="release/", into="")
     >>> files.inner("data/1.png")
@@ -73,6 +80,9 @@ class Moved:
     def __contains__(self, path: str) -> bool:
         return path.startswith(self.into) and self.inner(path) in self.files
 
+    def holds(self, path: str) -> bool:
+        return path.startswith(self.into) and self.files.holds(self.inner(path))
+
     def read(self, path: str, start: int = 0, size: int | None = None) -> bytes:
         return self.files.read(self.inner(path), start, size)
 
@@ -90,6 +100,9 @@ class Moved:
         if self.into.startswith(folder):
             return sorted(map(self.outer, self.files.below(self.strip)))
         return sorted(map(self.outer, self.files.below(self.inner(folder)))) if folder.startswith(self.into) else []
+
+    def place(self, path: str) -> str:
+        return self.files.place(self.inner(path))
 
     def note(self, path: str) -> None:
         self.files.note(self.inner(path))

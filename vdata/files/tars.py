@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from vdata.errors import NoIndexError, ShardError, TruncatedShardError
 from vdata.files.base import AGAIN, MAX_MEMBER, Members, in_memory, matcher, part
 from vdata.files.kept import kept, stamp
+from vdata.once import Once
 from vdata.progress import progress
 from vdata.shards import tar
 from vdata.table import Table
@@ -31,7 +32,8 @@ class Tars(Members):
     def __init__(self, paths: Iterable[str | Path], nested: bool = False):
         self.paths, self.nested = [str(p) for p in paths], nested
         self.url = ", ".join(self.paths)
-        self.members, self._stamps = kept(f"tars {nested} {[os.path.abspath(p) for p in self.paths]}", self._listed)
+        self._stamps = {os.path.abspath(p): stamp(p) for p in self.paths}  # before they are looked at
+        self.members, _ = kept(f"tars {nested} {[os.path.abspath(p) for p in self.paths]}", self._listed)
 
     def _listed(self):
         rows = (row for number, path in enumerate(self.paths) for row in self._walked(path, number))
@@ -47,7 +49,12 @@ class Tars(Members):
             inside = memoryview(data)[member.offset : member.offset + member.size]
             for inner in tar.members(inside, url=f"{path} ({name})"):
                 at = member.offset + inner.offset
-                yield {"name": f"{name[:-4]}/{inner.name.removeprefix('./')}", "archive": number, "offset": at, "size": inner.size}
+                yield {
+                    "name": f"{name[:-4]}/{inner.name.removeprefix('./')}",
+                    "archive": number,
+                    "offset": at,
+                    "size": inner.size,
+                }
 
     def read(self, path: str, start: int = 0, size: int | None = None) -> bytes:
         member = self.members[self._row(path)]
@@ -62,14 +69,16 @@ class Tars(Members):
         except OSError as error:
             raise ShardError(f"cannot read {path}: {error.strerror}", url=archive, byte=offset) from error
         if len(data) != wanted:
-            raise TruncatedShardError(f"{path} is cut: the archive has changed since it was opened", url=archive, byte=offset, do=AGAIN)
+            raise TruncatedShardError(
+                f"{path} is cut: the archive has changed since it was opened", url=archive, byte=offset, do=AGAIN
+            )
         return data
 
     def open(self, path: str) -> BinaryIO:
         return in_memory(self.read(path))
 
     def stamps(self) -> dict[str, str]:
-        return {os.path.abspath(p): stamp(p) for p in self.paths}
+        return self._stamps
 
     def __reduce__(self):
         return Tars, (self.paths, self.nested)
@@ -94,9 +103,10 @@ class Scanned(Members):
     def __init__(self, path: str | Path, held: Iterable[str] = (), why: str = ""):
         self.path = self.url = str(path)
         self.held, self.why = tuple(held), why
+        self._stamps = {os.path.abspath(self.path): stamp(self.path)}  # before it is looked at
+        self._content = Once(self._scanned)
 
-    @cached_property
-    def _content(self) -> dict[str, bytes | None]:
+    def _scanned(self) -> dict[str, bytes | None]:
         keep = [matcher(p) for p in self.held]
         content: dict[str, bytes | None] = {}
         room = MAX_HELD
@@ -110,7 +120,7 @@ class Scanned(Members):
 
     @cached_property
     def members(self) -> Table:  # type: ignore[override]
-        return Table.of({"name": name} for name in self._content)
+        return Table.of({"name": name} for name in self._content())
 
     @property
     def whole(self) -> bool:
@@ -119,11 +129,11 @@ class Scanned(Members):
 
     def is_loose(self, path: str) -> bool:
         """Whether the member is not held: it can be had only when the archive is read in order."""
-        return self._content.get(path, b"") is None
+        return self._content().get(path, b"") is None
 
     def read(self, path: str, start: int = 0, size: int | None = None) -> bytes:
         self._row(path)
-        data = self._content[path]
+        data = self._content()[path]
         if data is None:
             raise NoIndexError(f"{path} lies in {self.url}, which is compressed as a whole: {self.why}")
         return part(data, start, size, path, self.url)
@@ -132,44 +142,7 @@ class Scanned(Members):
         return in_memory(self.read(path))
 
     def stamps(self) -> dict[str, str]:
-        return {os.path.abspath(self.path): stamp(self.path)}
-
-    def __reduce__(self):
-        return type(self), (self.path, self.held, self.why)  # not what is held: it may be large, and is there anyway
-
-
-class Unpacked(Members):
-    """One compressed file without a seek index, "x.h5.gz" as "x.h5": in memory, if `held` allows it, else it raises."""
-
-    def __init__(self, path: str | Path, held: Iterable[str] = (), why: str = ""):
-        self.path = self.url = str(path)
-        self.held, self.why = tuple(held), why
-        self.members = Table.of([{"name": Path(self.path).stem}])
-
-    @cached_property
-    def _content(self) -> bytes:
-        if not self.held or os.path.getsize(self.path) > MAX_HELD:
-            raise NoIndexError(f"{self.url} is compressed as a whole: {self.why}")
-        try:
-            with open(self.path, "rb") as raw, _decompressed(raw) as inner:
-                data = inner.read(MAX_HELD + 1)
-        except (EOFError, zlib.error) as error:
-            raise TruncatedShardError(f"the file is cut or damaged: {error}", url=self.url, do=AGAIN) from error
-        except (OSError, lzma.LZMAError) as error:
-            raise ShardError(f"not a readable compressed file: {error}", url=self.url, do=AGAIN) from error
-        if len(data) > MAX_HELD:
-            raise ShardError(f"it unpacks to more than {MAX_HELD >> 20} MiB", url=self.url, do=self.why)
-        return data
-
-    def read(self, path: str, start: int = 0, size: int | None = None) -> bytes:
-        self._row(path)
-        return part(self._content, start, size, path, self.url)
-
-    def open(self, path: str) -> BinaryIO:
-        return in_memory(self.read(path))
-
-    def stamps(self) -> dict[str, str]:
-        return {os.path.abspath(self.path): stamp(self.path)}
+        return self._stamps
 
     def __reduce__(self):
         return type(self), (self.path, self.held, self.why)  # not what is held: it may be large, and is there anyway
@@ -186,17 +159,17 @@ def tar_members(path: str | Path, wanted: Callable[[str], bool]) -> Iterator[tup
             yield name, data
 
 
-def _walk(url: str, wanted: Callable[[str], bool], tell: Callable[[int], Any] = int) -> Iterator[tuple[str, bytes | None]]:
+def _walk(
+    url: str, wanted: Callable[[str], bool], tell: Callable[[int], Any] = int
+) -> Iterator[tuple[str, bytes | None]]:
     """Every regular member with its bytes, or None where it is not wanted. `tell` hears of compressed bytes read."""
     try:
-        with open(url, "rb") as raw, _decompressed(raw) as inner:
+        with open(url, "rb") as raw, decompressed(raw) as inner:
             watched, before = Watched(inner), 0
             with tarfile.open(fileobj=watched, mode="r|", tarinfo=Entry) as archive:  # type: ignore[call-overload]
-                while (member := archive.next()) is not None:
-                    archive.members.clear()  # tarfile keeps every header otherwise
+                for member in plain_files(archive):
                     name = member.name.removeprefix("./")
-                    if member.isreg():
-                        yield name, _content(archive, member) if wanted(name) else None
+                    yield name, _content(archive, member) if wanted(name) else None
                     tell(raw.tell() - before)
                     before = raw.tell()
                 watched.expect_end(archive.offset)
@@ -208,7 +181,31 @@ def _walk(url: str, wanted: Callable[[str], bool], tell: Callable[[int], Any] = 
         raise error.at(url=url) from None
 
 
-def _decompressed(raw: BinaryIO) -> BinaryIO:
+def plain_files(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members that are files, in order. Folders have no content; what else there is would be lost: ShardError.
+
+    A link is the content of another member, maybe far back in a stream; a sparse file is of any size at no cost.
+    """
+    while (member := archive.next()) is not None:
+        archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every header otherwise
+        if member.isdir():
+            continue
+        if member.islnk() or member.issym():
+            raise _odd(member.name, f"a link to {member.linkname!r}", member.offset)
+        if member.issparse():
+            raise _odd(member.name, "a sparse file", member.offset)
+        if not member.isreg():
+            raise _odd(member.name, "a device, a pipe or of an unknown type", member.offset)
+        if member.size < 0:
+            raise ShardError(f"member {member.name!r} says it has {member.size} bytes", byte=member.offset, do=AGAIN)
+        yield member
+
+
+def _odd(name: str, what: str, byte: int) -> ShardError:
+    return ShardError(f"{name!r} is {what}, no plain file", byte=byte, do="extract the archive and give its folder")
+
+
+def decompressed(raw: BinaryIO) -> BinaryIO:
     """The tar inside its compression, which the first bytes tell. These readers verify their checksums at the end."""
     magic = raw.read(6)
     raw.seek(0)
@@ -227,12 +224,21 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 class Entry(tarfile.TarInfo):
-    """A member whose extended headers are not read into memory if they are absurdly large."""
+    """A member whose extended headers raise ShardError where they are absurdly large, or no headers at all."""
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type not in tarfile.REGULAR_TYPES and self.type != tarfile.DIRTYPE and self.size > _MAX_EXTENSION:
             raise ShardError(f"an extended header of {self.size} bytes", byte=archive.offset)
-        return super()._proc_member(archive)  # type: ignore[misc]
+        try:
+            return super()._proc_member(archive)  # type: ignore[misc]
+        except ValueError as error:  # of `int`, for instance, over the map of a sparse file
+            raise ShardError(f"a broken extended header: {error}", byte=self.offset, do=AGAIN) from error
+
+    def _proc_sparse(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        raise _odd(self.name, "a sparse file", self.offset)  # before its map is read, which has no limit
+
+    def _proc_gnusparse_10(self, next: tarfile.TarInfo, pax_headers: dict[str, str], archive: tarfile.TarFile) -> None:
+        raise _odd(pax_headers.get("GNU.sparse.name", next.name), "a sparse file", self.offset)
 
 
 class Watched:

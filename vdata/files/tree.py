@@ -8,44 +8,52 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vdata.errors import DataError
-from vdata.files.base import AGAIN, matcher
+from vdata.files.base import AGAIN, MAX_MEMBER, is_leaving, matcher
 from vdata.files.kept import stamp
 
 _WILD = re.compile(r"[*?]")
 
 
 class Tree:
-    """Files under a folder. Paths never leave it. Each folder is listed once, when it is first asked about."""
+    """Files under a folder. Paths never leave it, links in it are followed. Each folder is listed once, when it is first asked about."""
 
     def __init__(self, root: str | Path):
         self.root = str(root)
         self.url = self.root
         self._listed: dict[str, tuple[set[str], list[str]]] = {}  # folder -> (its files, its folders)
-        self._read: set[str] = set()
+        self._stamps: dict[str, str] = {}  # taken before what they stand for is looked at
 
     def __contains__(self, path: str) -> bool:
         self._at(path)
         folder, _, name = path.rpartition("/")
-        listed = self._listed.get(folder)
-        return os.path.isfile(self._at(path)) if listed is None else name in listed[0]
+        return name in self._list(folder)[0]
+
+    def holds(self, path: str) -> bool:
+        return os.path.isfile(self._at(path))
 
     def read(self, path: str, start: int = 0, size: int | None = None) -> bytes:
-        try:
-            with self.open(path) as file:
+        with self.open(path) as file:
+            try:
                 if start:
                     file.seek(start)
-                data = file.read() if size is None else file.read(size)
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror}", url=self.url) from error
+                data = file.read(MAX_MEMBER + 1 if size is None else size)
+            except OSError as error:
+                raise DataError(f"cannot read {path}: {error.strerror}", url=self.url) from error
+        if size is None and len(data) > MAX_MEMBER:
+            raise DataError(f"{path} has more than {MAX_MEMBER} bytes", url=self.url)
         if size is not None and len(data) < size:
             raise DataError(f"{path} ends before byte {start + size}", url=self.url, do=AGAIN)
         return data
 
     def open(self, path: str) -> BinaryIO:
         try:
-            return open(self._at(path), "rb")
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror}", url=self.url) from error
+            full = self._at(path)
+            if not os.path.isfile(full) and os.path.exists(full):  # a pipe or a device would wait, or never end
+                raise DataError(f"{path} is no file", url=self.url)
+            return open(full, "rb")
+        except (OSError, ValueError) as error:  # the second: a name that no file can have
+            why = error.strerror if isinstance(error, OSError) else error
+            raise DataError(f"cannot read {path}: {why}", url=self.url) from error
 
     def glob(self, pattern: str) -> list[str]:
         folder, _, last = pattern.rpartition("/")
@@ -61,13 +69,14 @@ class Tree:
             left += [f"{here}/{n}" if here else n for n in folders]
         return sorted(out)
 
+    def place(self, path: str) -> str:
+        return self._at(path)
+
     def note(self, path: str) -> None:
-        """The file counts among what `stamps` is about."""
-        self._read.add(path)
+        self._stamps.setdefault(self._at(path), stamp(self._at(path)))
 
     def stamps(self) -> dict[str, str]:
-        places = [self._at(path) for path in [*self._listed, *self._read]]
-        return {place: stamp(place) for place in places}
+        return dict(self._stamps)
 
     def _folders(self, pattern: str) -> list[str]:
         """Folders that match, part by part: only those are listed that lead there."""
@@ -81,9 +90,12 @@ class Tree:
         if folder not in self._listed:
             files: set[str] = set()
             folders: list[str] = []
+            self.note(folder)
             try:
                 with os.scandir(self._at(folder)) as entries:
                     for entry in entries:
+                        if is_leaving(entry.name):
+                            continue
                         folders.append(entry.name) if entry.is_dir() else files.add(entry.name)
             except (FileNotFoundError, NotADirectoryError):
                 pass  # a folder that is not there holds nothing

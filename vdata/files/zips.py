@@ -28,7 +28,8 @@ class Zips(Members):
     def __init__(self, paths: Iterable[str | Path], nested: bool = False):
         self.paths, self.nested = [str(p) for p in paths], nested
         self.url = ", ".join(self.paths)
-        self.members, self._stamps = kept(f"zips {nested} {[os.path.abspath(p) for p in self.paths]}", self._listed)
+        self._stamps = {os.path.abspath(p): stamp(p) for p in self.paths}  # before they are looked at
+        self.members, _ = kept(f"zips {nested} {[os.path.abspath(p) for p in self.paths]}", self._listed)
 
     def _listed(self):
         rows = (row for number, path in enumerate(self.paths) for row in _members(path, number, self.nested))
@@ -53,7 +54,7 @@ class Zips(Members):
         return in_memory(self.read(path))
 
     def stamps(self) -> dict[str, str]:
-        return {os.path.abspath(p): stamp(p) for p in self.paths}
+        return self._stamps
 
     def __reduce__(self):
         return Zips, (self.paths, self.nested)
@@ -87,19 +88,20 @@ def _entries(archive: zipfile.ZipFile, path: str, nested: bool) -> Iterator[tupl
             yield info.filename, info.header_offset, info
             continue
         with open(path, "rb") as file:
-            start = _content_start(file, info.header_offset)
+            start, _ = _local(file, info.header_offset)
         with archive.open(info) as content, zipfile.ZipFile(content) as inner:
             for name, header, entry in _entries(inner, path, nested=False):
                 yield f"{info.filename[:-4]}/{name}", start + header, entry
 
 
-def _content_start(file: BinaryIO, header: int) -> int:
-    """Where a member's bytes begin: after its header, its name and an extra field."""
+def _local(file: BinaryIO, header: int) -> tuple[int, bytes]:
+    """Where a member's bytes begin, after its header, its name and an extra field; and the name that stands there."""
     file.seek(header)
     head = file.read(_LOCAL_HEADER)
     if len(head) < _LOCAL_HEADER or head[:4] != b"PK\3\4":
         raise ShardError("a damaged zip: no member where the directory says", do=AGAIN)
-    return header + _LOCAL_HEADER + sum(struct.unpack_from("<HH", head, 26))
+    name, extra = struct.unpack_from("<HH", head, 26)
+    return header + _LOCAL_HEADER + name + extra, file.read(name)
 
 
 def _unzipped(archive: str, member: dict[str, Any]) -> bytes:
@@ -107,7 +109,10 @@ def _unzipped(archive: str, member: dict[str, Any]) -> bytes:
     if member["size"] > MAX_MEMBER:
         raise ShardError(f"{member['name']} says it has {member['size']} bytes")
     with open(archive, "rb") as file:
-        file.seek(_content_start(file, member["header"]))
+        start, name = _local(file, member["header"])
+        if not any(member["name"].endswith(name.decode(e, "replace").rpartition("/")[2]) for e in ("utf-8", "cp437")):
+            raise ShardError(f"the directory names {member['name']!r}, and the member {name!r}", do=AGAIN)
+        file.seek(start)
         data = file.read(member["packed"])
     if member["method"] == zipfile.ZIP_DEFLATED:
         data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, member["size"] + 1)

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from vdata import codecs
+from vdata.annotations import boxes
 from vdata.annotations.coco import Coco, Object, by_picture, columns_of, has_mask, listed, mirrored, named, read_coco
 from vdata.encoded import Encoded
-from vdata.errors import DataError
+from vdata.errors import DataError, DecodeError
 from vdata.field import Field
 from vdata.files import Tree
 from vdata.own.checks import IMAGE, check_size, keys_of, near, numbered, objection, picture, pictures_in
@@ -46,9 +47,7 @@ def object_fields(categories: Sequence[str], points: Sequence[str] = ()) -> dict
 def objects_of(record: Mapping[str, Any], fields: Mapping[str, Field], canvas: tuple[int, int]) -> Sample:
     """The columns that a record has, of `columns_of`, as typed values on a canvas of (height, width)."""
     sample: Sample = {
-        "boxes": BoundingBoxes(
-            torch.from_numpy(corners(listed(record, "boxes"))).float(), format="XYXY", canvas_size=canvas
-        ),
+        "boxes": _boxes(record, canvas),
         "labels": Label(
             torch.tensor(listed(record, "labels"), dtype=torch.int64), categories=fields["labels"].meta["categories"]
         ),
@@ -65,6 +64,14 @@ def objects_of(record: Mapping[str, Any], fields: Mapping[str, Field], canvas: t
     if "keypoints" in record:
         sample["keypoints"] = _points(listed(record, "keypoints"), fields["keypoints"], canvas)
     return sample
+
+
+def _boxes(record: Mapping[str, Any], canvas: tuple[int, int]) -> BoundingBoxes:
+    try:
+        found = [boxes.corners(x, y, x + width, y + height) for x, y, width, height in listed(record, "boxes")]
+    except DecodeError as error:
+        raise error.at(key=record["__key__"], field="boxes") from None
+    return BoundingBoxes(torch.tensor(found, dtype=torch.float32).reshape(-1, 4), format="XYXY", canvas_size=canvas)
 
 
 def corners(boxes: Sequence[Sequence[float]]) -> np.ndarray:

@@ -17,6 +17,7 @@ from vdata.errors import NoIndexError, PlanError
 from vdata.run.device import to_device
 from vdata.run.ring import Inline, Processes, Threads
 from vdata.run.walk import State, Walk
+from vdata.source import Stream
 
 
 class Loader:
@@ -179,8 +180,8 @@ def _fit_for_processes(written: plan.Stage) -> None:
     for stage in plan.chain(written):
         if isinstance(stage, plan.Cache):
             raise PlanError('cache keeps nothing in mode="process", whose workers live for one epoch: use mode="thread"')
-        if isinstance(stage, plan.Read) and stage.access == "stream":
-            raise PlanError(f'{stage.source.name} is a stream, which one process reads: use mode="thread", or .pack(url) it once')
+        if isinstance(stage, plan.Read) and isinstance(stage.source, Stream):
+            raise PlanError(f'{stage.source.name} is a stream, which one process reads: use mode="thread". {stage.source.why}')
 
 
 def _cores() -> int:

@@ -69,7 +69,7 @@ def follow(stage: plan.Stage, engine: Inline, epoch: int, cursor: Cursor) -> Fee
         case plan.Shuffle():
             return _shuffle(stage, engine, epoch, cursor)
         case plan.Cache():
-            raise PlanError("cache needs an index; this pipe is a stream: put .cache() before the stage that made it one")
+            raise PlanError("cache needs an index; this pipe is a stream: put .cache() before the stage that made it one" + plan.remedy(stage))
     raise PlanError(f".{stage.name}() does not run over a stream")  # a stage without a case here
 
 

@@ -29,6 +29,7 @@ PAGE = 1 << 16  # what one checksum is for
 MAX_STRETCH = 1 << 27  # what lies between two points is decoded into memory
 _MAGIC = b"vdata seek 1\n"
 _ENDS = 1 << 16
+_POINTS = {"first_page": "<i8", "plain": "<i8", "bit": "<i8", "window_end": "<i8", "checksum": "<u4"}
 _DTYPES = ("<i8", "<u4", "|u1", "|b1")
 
 
@@ -58,6 +59,8 @@ def _places(path: Path) -> tuple[Path, Path]:
 def _belongs(index: Path, path: Path) -> bool:
     """Size and time are the archive's; or its size and what its first and last bytes are, if only the time has changed."""
     try:
+        if not (index.is_file() and path.is_file()):
+            return False  # to open a pipe is to wait for who writes to it
         with open(index, "rb") as file:
             header = read_header(file)
         found = os.stat(path)
@@ -110,12 +113,14 @@ class Index:
         self.first_pages, self.checksums = self.arrays["first_page"], self.arrays["checksum"]
 
     def members(self) -> Table:
+        arrays = {n.removeprefix("members/"): a for n, a in self.arrays.items() if n.startswith("members/")}
         try:
-            return Table.from_arrays(
-                {n.removeprefix("members/"): a for n, a in self.arrays.items() if n.startswith("members/")}
-            )
-        except (KeyError, ValueError, IndexError) as error:
+            table = Table.from_arrays(arrays)
+        except ValueError as error:
             raise self._damaged() from error
+        if not _are_members(table, self.header.plain):
+            raise self._damaged()
+        return table
 
     def point(self, row: int) -> Point:
         ends = self.arrays["window_end"]
@@ -136,9 +141,11 @@ def _checksum(header: Header, arrays: dict[str, np.ndarray]) -> int:
 
 def _sound(arrays: dict[str, np.ndarray], plain: int) -> bool:
     """Whether the numbers can be true: an index may come from anywhere."""
-    if not {"plain", "bit", "window_end", "first_page", "checksum"} <= set(arrays):
+    if any(name not in arrays or arrays[name].dtype.str != dtype for name, dtype in _POINTS.items()):
         return False
     starts, pages = arrays["first_page"], len(arrays["checksum"])
+    if plain < 0 or ((starts < 0) | (starts > pages)).any():
+        return False
     steps = np.diff(np.append(starts, pages))
     return bool(
         pages == -(-plain // PAGE)
@@ -151,19 +158,26 @@ def _sound(arrays: dict[str, np.ndarray], plain: int) -> bool:
     )
 
 
+def _are_members(table: Table, plain: int) -> bool:
+    """Whether these are the members of a tar of so many bytes."""
+    if not len(table):
+        return not table.columns
+    if sorted(table.scalars) != ["name", "offset", "size"] or len(table.columns) != 3:
+        return False
+    offset, size = table.columns["offset"].values, table.columns["size"].values
+    if table.columns["name"].kind != "text" or offset.dtype.str != "<i8" or size.dtype.str != "<i8":
+        return False
+    return bool(((offset >= 0) & (size >= 0) & (size <= plain) & (offset <= plain - size)).all())
+
+
 @contextmanager
-def written(path: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """(file, where it will be): under its final name when all has been written, and not before."""
+def reserved(path: Path) -> Iterator[tuple[Path, Path]]:
+    """(a file to write the index to, where `write` puts it then): nothing is left of the first if that fails."""
     temporary, place = _created(path)
     try:
-        with open(temporary, "wb") as file:
-            yield file, place
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, place)
-    except BaseException:
+        yield temporary, place
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
 
 
 def _created(path: Path) -> tuple[Path, Path]:
@@ -189,10 +203,22 @@ def _empty_file(place: Path) -> Path:
     return path
 
 
-def write(file: BinaryIO, header: Header, arrays: dict[str, np.ndarray], windows: np.ndarray) -> None:
+def write(temporary: Path, place: Path, header: Header, arrays: dict[str, np.ndarray], windows: np.ndarray) -> None:
+    """The index under its final name when all has been written, and not before."""
     listed = [(n, a.dtype.str, len(a)) for n, a in (arrays | {"windows": windows}).items()]
     header = msgspec.structs.replace(header, arrays=listed)
     header = msgspec.structs.replace(header, checksum=_checksum(header, arrays))
-    file.write(_MAGIC + msgspec.json.encode(header) + b"\n")
-    for array in (*arrays.values(), windows):
-        file.write(np.ascontiguousarray(array).data)
+    size = sum(a.nbytes for a in (*arrays.values(), windows))
+    try:
+        with open(temporary, "wb") as file:
+            file.write(_MAGIC + msgspec.json.encode(header) + b"\n")
+            for array in (*arrays.values(), windows):
+                file.write(np.ascontiguousarray(array).data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, place)
+    except OSError as error:
+        raise ShardError(
+            f"cannot write its index of {size} bytes to {place}: {error.strerror}",
+            do="make room there and see to it that it can be written, then index it again: nothing is left behind",
+        ) from error

@@ -13,9 +13,9 @@ import numpy as np
 
 from vdata.errors import ShardError, TruncatedShardError
 from vdata.files.base import AGAIN
-from vdata.files.tars import Entry, Watched
+from vdata.files.tars import Entry, Watched, plain_files
 from vdata.progress import progress
-from vdata.seek.index import MAX_STRETCH, PAGE, Header, ends_of, write, written
+from vdata.seek.index import MAX_STRETCH, PAGE, Header, ends_of, reserved, write
 from vdata.seek.points import Pass, Point, first_pass, kind_of
 from vdata.table import Table
 
@@ -29,7 +29,7 @@ def build(path: str | os.PathLike[str], *, quiet: bool | None = None) -> Path:
     url, kind = str(path), kind_of(str(path))
     before = os.stat(path)
     try:
-        with written(path) as (file, place):
+        with reserved(path) as (temporary, place):
             with progress(f"index {path.name}", before.st_size, unit="B", quiet=quiet) as bar:
                 content = _Paged(first_pass(url, kind), bar)
                 try:
@@ -42,7 +42,7 @@ def build(path: str | os.PathLike[str], *, quiet: bool | None = None) -> Path:
             arrays = _arrays(useful, content, members)
             windows = np.frombuffer(b"".join(p.window for p in useful), "|u1")
             about = (kind, members is not None, before.st_size, before.st_mtime_ns, ends_of(path), content.length)
-            write(file, Header(*about), arrays, windows)
+            write(temporary, place, Header(*about), arrays, windows)
     except ShardError as error:
         raise error.at(url=url) from None
     return place
@@ -114,14 +114,8 @@ def _is_tar(name: str, first: bytes) -> bool:
 def _members(content: _Paged) -> Iterator[dict[str, Any]]:
     watched = Watched(content)  # type: ignore[arg-type]
     with tarfile.open(fileobj=watched, mode="r|", bufsize=1 << 20, tarinfo=Entry) as archive:  # type: ignore[call-overload]
-        while (member := archive.next()) is not None:
-            archive.members.clear()  # tarfile keeps every header otherwise
-            if member.issparse():
-                raise ShardError(
-                    f"{member.name!r} is a sparse file", byte=member.offset, do="unpack the archive and give its folder"
-                )
-            if member.isreg():
-                yield {"name": member.name.removeprefix("./"), "offset": member.offset_data, "size": member.size}
+        for member in plain_files(archive):
+            yield {"name": member.name.removeprefix("./"), "offset": member.offset_data, "size": member.size}
         watched.expect_end(archive.offset)
 
 

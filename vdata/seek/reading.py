@@ -76,8 +76,6 @@ class _Indexed(Members):
         return member["offset"], member["size"]
 
     def _plain(self, start: int, size: int) -> bytes:
-        if start < 0 or start + size > self._index.header.plain:
-            raise ShardError("a damaged index: a member lies beyond the end", do=_REBUILD)
         pieces, end = [], start + size
         while start < end:
             row = int(np.searchsorted(self._index.first_pages, start // PAGE, side="right")) - 1

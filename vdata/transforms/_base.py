@@ -231,7 +231,7 @@ def check_leaves(transform: Transform, leaves: Mapping[str, Any]) -> None:
         raise NoKernelError(
             f"{type(transform).__name__} met {name or 'the input'!r}, {what}: it may be spatial, so it is not passed in silence. "
             f"Wrap it in one of vdata.tensors (Image, Mask, BoundingBoxes, KeyPoints, Flow, Video, Label)"
-            + (f", or declare that it stays as it is: Compose([...], passthrough=({last!r},))" if name else "")
+            + (f", or declare that it stays as it is: .apply(..., passthrough=({last!r},)), Compose([...], passthrough=({last!r},))" if name else "")
         )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import re
 import secrets
@@ -18,10 +17,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
-from vdata.download.answer import plain
 from vdata.errors import DataError
+from vdata.fetching.origin import Origin, parsed, recorded
+from vdata.fetching.regular import NO_LINK, NO_WAIT, expect_regular, is_regular, read_regular
 
 try:
     import fcntl
@@ -30,21 +29,8 @@ except ImportError:  # Windows
 
 _CHUNK = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-
-
-class Origin(NamedTuple):
-    """Which version of which object a part is of. `etag` is a strong one; `total` None: nobody said how long it is."""
-
-    url: str = ""
-    etag: str = ""
-    modified: str = ""
-    total: int | None = None
-
-    @property
-    def stable(self) -> bool:
-        """Whether a server can be asked for the rest of this very version."""
-        return bool(self.etag or self.modified)
+_OPEN = os.O_RDWR | os.O_CREAT | NO_LINK | NO_WAIT
+_RECORD = 1 << 16  # no record is longer
 
 
 class Part:
@@ -109,13 +95,14 @@ class Part:
     def _locked(self) -> bool:
         """Whether nobody else works on it, or nobody can tell: then the control file is not used."""
         while True:
+            expect_regular(self._control, links=False)
             lock = os.open(self._control, _OPEN, 0o666)
             try:
                 if fcntl is None:
                     raise OSError(errno.ENOTSUP, "no locks")
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 with suppress(FileNotFoundError):  # its owner removed it when the work was done
-                    if os.path.samestat(os.fstat(lock), os.lstat(self._control)):
+                    if is_regular(lock) and os.path.samestat(os.fstat(lock), os.lstat(self._control)):
                         self._lock, lock = lock, -1
                         return True
             except BlockingIOError:
@@ -143,7 +130,7 @@ class Part:
     def _take_over(self, seen: Callable[[int], None]) -> None:
         ours = re.compile(re.escape(self.path.name) + r"\.[0-9a-f]{8}\.part")
         left = {n for n in os.listdir(self.path.parent) if ours.fullmatch(n)}
-        record = _parsed(self._record())
+        record = parsed(self._record())
         if record and record[0] in left and self._continue(*record, seen):
             left.remove(record[0])
         for name in left:
@@ -158,7 +145,7 @@ class Part:
         except OSError:
             return False
         try:
-            if not origin.stable or not 0 < written <= os.fstat(file).st_size:
+            if not is_regular(file) or not origin.stable or not 0 < written <= os.fstat(file).st_size:
                 return False
             while done < written and (data := os.read(file, min(_CHUNK, written - done))):
                 self._hash.update(data)
@@ -171,10 +158,7 @@ class Part:
                 os.close(file)
 
     def _record(self) -> bytes:
-        try:
-            return self._control.read_bytes().strip()
-        except OSError:
-            return b""
+        return read_regular(self._control, _RECORD).strip()
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -200,8 +184,7 @@ class Part:
         """Make the bytes last and say so in the control file, unless that was done less than `every` seconds ago."""
         if self._lock < 0 or time.monotonic() - self._saved < every:
             return
-        record = {"part": self._name.name, **self.origin._asdict(), "written": self.size}
-        text = json.dumps(record).encode().ljust(1023) + b"\n"
+        text = recorded(self._name.name, self.origin, self.size)
         with self._disk():
             os.fsync(self._file)
             os.pwrite(self._lock, text, 0)  # in place: the lock is on this file
@@ -267,17 +250,6 @@ class Part:
                 do = f"make room, and start again: {'it goes on from here' if self.origin.stable else 'nothing is left behind'}"
             why = f"cannot write {self.path.name} beyond byte {self.size}: {error.strerror}"
             raise DataError(why, url=str(self.path), do=do) from error
-
-
-def _parsed(record: bytes) -> tuple[str, Origin, int] | None:
-    """The part's name, its origin, and how much of it is written; None where the record was cut by a crash."""
-    try:
-        said = json.loads(record)
-        total = None if said["total"] is None else int(said["total"])
-        origin = Origin(str(said["url"]), plain(said["etag"]), plain(said["modified"]), total)
-        return str(said["part"]), origin, int(said["written"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
 
 
 def _sync_folder(folder: Path) -> None:

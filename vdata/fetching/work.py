@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, NamedTuple
+
+from vdata.fetching.line import Line
 
 
 class Patience(NamedTuple):
@@ -15,7 +16,7 @@ class Patience(NamedTuple):
 
     attempts  tries in a row that together bring little: less than `slowest * window` bytes
     seconds   time in which little is brought
-    timeout   seconds until a server must have answered, and between two pieces of the answer
+    timeout   seconds until an answer has begun, redirects and all, and between two pieces of it
     slowest   bytes a second, over each `window` of seconds: below, the connection is given up and tried again
     longest   seconds that a server may ask to wait
     save      seconds of work that a killed process loses
@@ -44,7 +45,7 @@ class Work:
         self._bar, self._lock = bar, threading.Lock()
         self._stopped = threading.Event()
         self._sleep = self._stopped.wait if sleep is None else sleep
-        self._lines: set[socket.socket] = set()
+        self._lines: set[Line] = set()
 
     def seen(self, number: int) -> None:
         """So many bytes more (or less) are there."""
@@ -70,19 +71,17 @@ class Work:
         self._stopped.set()
         with self._lock:
             for line in self._lines:
-                with suppress(OSError):
-                    line.shutdown(socket.SHUT_RDWR)
+                line.cut()
 
     @contextmanager
-    def line(self, response: Any) -> Iterator[None]:
-        """While this response is read, `stop` can cut it off."""
-        line = socket.fromfd(response.fileno(), socket.AF_INET, socket.SOCK_STREAM)
-        with self._lock:
-            self._lines.add(line)
-        try:
-            self.go_on()
-            yield
-        finally:
+    def line(self, seconds: float) -> Iterator[Line]:
+        """A line for one request, from before it is connected, which `stop` cuts off."""
+        with Line(seconds) as line:
             with self._lock:
-                self._lines.discard(line)
-            line.close()
+                self._lines.add(line)
+            try:
+                self.go_on()
+                yield line
+            finally:
+                with self._lock:
+                    self._lines.discard(line)

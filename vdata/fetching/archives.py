@@ -6,13 +6,16 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from vdata.card import Archive
-from vdata.download.fetch import HEAD, expect_room, fetch, wanted_digest, web_page
-from vdata.download.work import Patience, Stopped, Work
-from vdata.errors import ChecksumError, DataError, PlanError
+from vdata.errors import ChecksumError, DataError, PlanError, redact
+from vdata.fetching.content import HEAD, instead
+from vdata.fetching.fetch import expect_room, fetch, wanted_digest
+from vdata.fetching.regular import NO_WAIT, expect_regular
+from vdata.fetching.work import Patience, Stopped, Work
 from vdata.progress import progress
 
 _CHUNK = 1 << 20
@@ -61,11 +64,12 @@ def _verify(archive: Archive, path: Path, seen: Callable[[int], Any]) -> None:
     algorithm, digest = wanted_digest(archive)
     found, size, head = hashlib.new(algorithm, usedforsecurity=False), 0, b""
     try:
+        expect_regular(path, links=True)
         size = path.stat().st_size
         if archive.bytes and size != archive.bytes:
             why = f"{archive.name} has {size} bytes, and should have {archive.bytes}"
             raise DataError(why, url=str(path), do=_AGAIN)
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             while data := file.read(_CHUNK if digest else HEAD):
                 head = head or data[:HEAD]
                 if not digest:
@@ -78,8 +82,8 @@ def _verify(archive: Archive, path: Path, seen: Callable[[int], Any]) -> None:
         raise DataError(f"cannot read {archive.name}: {error.strerror}", url=str(path), do=_AGAIN) from error
     if not head:
         raise DataError(f"{archive.name} is empty", url=str(path), do=_AGAIN)
-    if web_page(archive.name, head):
-        raise DataError(f"{archive.name} is a web page instead of the file", url=str(path), do=_AGAIN)
+    if what := instead(archive.name, head):
+        raise DataError(f"{archive.name} is {what} instead of the file", url=str(path), do=_AGAIN)
     if digest and found.hexdigest() != digest:
         why = f"{archive.name} holds other bytes: their {algorithm} is {found.hexdigest()}, and should be {digest}"
         raise ChecksumError(why, url=str(path), do=_AGAIN)
@@ -99,7 +103,9 @@ def _expect_addresses(missing: list[Archive], paths: dict[str, Path]) -> None:
     by_hand = [a for a in missing if not a.urls]
     if by_hand:
         names = ", ".join(a.name for a in by_hand)
-        how = "; ".join(f"put {a.name} at {paths[a.name]}" + (f" ({a.manual})" if a.manual else "") for a in by_hand)
+        how = "; ".join(
+            f"put {a.name} at {paths[a.name]}" + (f" ({redact(a.manual)})" if a.manual else "") for a in by_hand
+        )
         raise DataError(f"no server gives {names} to a program", do=f"get by hand: {how}")
 
 
@@ -133,8 +139,18 @@ def _one(archive: Archive, path: Path, work: Work, patience: Patience) -> None:
         _verify(archive, path, work.seen)
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | NO_WAIT)
+
+
 def _begun(path: Path) -> int:
-    return max((p.stat().st_size for p in path.parent.glob("*.part") if p.name.startswith(f"{path.name}.")), default=0)
+    """Bytes of it that are on the disk already, in a part."""
+    found = 0
+    for part in path.parent.glob("*.part"):
+        if part.name.startswith(f"{path.name}."):
+            with suppress(FileNotFoundError):  # another process has finished it
+                found = max(found, part.lstat().st_size)
+    return found
 
 
 def _make_folder(folder: Path) -> None:
@@ -147,4 +163,6 @@ def _make_folder(folder: Path) -> None:
 def _below(folder: Path, name: str) -> Path:
     if name.startswith("/") or "\\" in name or not name or {"", ".", ".."} & set(name.split("/")):
         raise DataError(f"the file name {name!r} leads out of the folder", url=str(folder))
+    if not name.isprintable():
+        raise DataError(f"the file name {name!r} holds a character that no name of a file should have", url=str(folder))
     return folder / name

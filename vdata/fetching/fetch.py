@@ -17,18 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from vdata.card import Archive
-from vdata.download.answer import Again, Refused, answer_of, length, plain, settled, spoken, status
-from vdata.download.part import Origin, Part
-from vdata.download.work import Patience, Work
 from vdata.errors import ChecksumError, DataError, redact
+from vdata.fetching.answer import Again, Refused, answer_of, length, settled, spoken, status, strong
+from vdata.fetching.content import HEAD, instead, is_packed, page, said_instead
+from vdata.fetching.line import Line
+from vdata.fetching.origin import Origin
+from vdata.fetching.part import Part
+from vdata.fetching.work import Patience, Work
 
 UNSAID = 8 << 30  # the most that is taken from a server, where neither it nor the card says how long the file is
-HEAD = 512  # bytes that tell a web page
 _CHUNK = 1 << 18
-_PAGE = re.compile(rb"(?i)(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)?<(!doctype html|html|head|body)\b", re.DOTALL)
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-_STRONG = re.compile(r'"[^"]*"')
-_LOGIN = "a web page instead of the file: the server wants a login, or the link is dead"
 
 
 class WrongBytes(Refused):
@@ -38,11 +37,6 @@ class WrongBytes(Refused):
 def wanted_digest(archive: Archive) -> tuple[str, str]:
     """(algorithm, digest in hexadecimal): "" where the card knows none."""
     return ("md5", archive.md5.lower()) if archive.md5 and not archive.sha256 else ("sha256", archive.sha256.lower())
-
-
-def web_page(name: str, head: bytes) -> bool:
-    """Whether a file of this name begins like a web page, which it should not be."""
-    return not name.endswith((".html", ".htm")) and _PAGE.match(head) is not None
 
 
 def fetch(archive: Archive, path: Path, work: Work, patience: Patience) -> bool:
@@ -63,7 +57,7 @@ def fetch(archive: Archive, path: Path, work: Work, patience: Patience) -> bool:
 def _no_mirror(archive: Archive, path: Path, refusals: list[tuple[str, Refused]]) -> DataError:
     kind = ChecksumError if any(isinstance(why, WrongBytes) for _, why in refusals) else DataError
     tried = "".join(f"\n  {redact(url)}: {why}" for url, why in refusals)
-    by_hand = f" ({archive.manual})" if archive.manual else ""
+    by_hand = f" ({redact(archive.manual)})" if archive.manual else ""
     return kind(f"cannot download {archive.name}:{tried}", do=f"get the file by hand{by_hand} and put it at {path}")
 
 
@@ -106,19 +100,27 @@ class _Fetch:
     def _receive(self, url: str) -> None:
         """One request: the whole file, or the rest of it."""
         headers = self._only_the_rest(url)
-        try:
-            with answer_of(url, headers, self.patience.timeout) as answer, self.work.line(answer):
-                if answer.status == HTTPStatus.PARTIAL_CONTENT and headers:
-                    self._compare(answer)
-                elif answer.status == HTTPStatus.OK:
-                    self._begin(url, answer)
-                else:
-                    return self._no_rest(answer)
-                self._read(answer)
-        except http.client.IncompleteRead:
-            raise Again(f"the connection was cut at byte {self.part.size}") from None
-        except (OSError, http.client.HTTPException) as error:
-            raise Again(f"the connection broke at byte {self.part.size} ({spoken(error)})") from None
+        with self.work.line(self.patience.timeout) as line:
+            try:
+                with answer_of(url, headers, line) as answer:
+                    self._take(url, answer, line, rest=bool(headers))
+            except http.client.IncompleteRead:
+                raise Again(f"the connection was cut at byte {self.part.size}") from None
+            except (OSError, http.client.HTTPException) as error:
+                raise Again(f"the connection broke at byte {self.part.size} ({spoken(error, line)})") from None
+
+    def _take(self, url: str, answer: Any, line: Line, *, rest: bool) -> None:
+        if is_packed(self.archive, answer):
+            raise Refused("it packs the bytes on the way (Content-Encoding), which was not asked for")
+        if answer.status == HTTPStatus.PARTIAL_CONTENT and rest:
+            self._compare(answer)
+        elif answer.status == HTTPStatus.OK:
+            with line.hearing():
+                head = answer.peek(HEAD)
+            self._begin(url, answer, head)
+        else:
+            return self._no_rest(answer)
+        self._read(answer, line)
 
     # -- what is asked for, and what comes -----------------------------------------------------------------------------
 
@@ -156,12 +158,14 @@ class _Fetch:
         self._forget()
         raise Again(f"the file has changed on the server, or it has no such part ({status(answer.status)})")
 
-    def _begin(self, url: str, answer: Any) -> None:
+    def _begin(self, url: str, answer: Any, head: bytes) -> None:
         """The whole file comes: is it the one, and is there room?"""
         archive, total = self.archive, length(answer)
-        page = answer.headers.get_content_type() == "text/html" and not archive.name.endswith((".html", ".htm"))
-        if (page and (not total or total != archive.bytes)) or web_page(archive.name, answer.peek(HEAD)):
-            raise Refused(_LOGIN)
+        said = said_instead(archive.name, answer)
+        if said and (not total or total != archive.bytes):
+            raise _not_the_file(said)
+        if page(archive.name, head):
+            raise _not_the_file("a web page")
         if total == 0:
             raise Refused("the server has an empty file")
         if archive.bytes and total not in (None, archive.bytes):
@@ -173,14 +177,13 @@ class _Fetch:
         self._expect(total)
         total = total or archive.bytes or None
         expect_room(self.part.path.parent, total or 0)
-        etag = plain(answer.headers.get("ETag"))
-        self.part.begin(Origin(redact(url), etag if _STRONG.fullmatch(etag) else "", settled(answer), total))
+        self.part.begin(Origin(redact(url), strong(answer.headers.get("ETag")), settled(answer), total))
 
-    def _read(self, answer: Any) -> None:
+    def _read(self, answer: Any, line: Line) -> None:
         part, patience = self.part, self.patience
         most = part.origin.total or UNSAID
         since, mark = patience.clock(), part.size
-        while data := answer.read1(_CHUNK):
+        while data := _piece(answer, line):
             if part.size + len(data) > most:
                 self._forget()
                 raise Refused(f"the server sends more than {most} bytes")
@@ -201,9 +204,9 @@ class _Fetch:
 
     def _judge(self) -> None:
         part, archive = self.part, self.archive
-        if web_page(archive.name, part.head(HEAD)):
+        if what := instead(archive.name, part.head(HEAD)):
             self._forget()
-            raise Refused(_LOGIN)
+            raise _not_the_file(what)
         if archive.bytes and part.size != archive.bytes:
             raise WrongBytes(f"it has {part.size} bytes, and should have {archive.bytes}")
         algorithm, digest = wanted_digest(archive)
@@ -226,6 +229,18 @@ class _Fetch:
         if total and not self.archive.bytes:
             self.work.expect(total - self._expected)
             self._expected = total
+
+
+def _piece(answer: Any, line: Line) -> bytes:
+    """What has come; nothing at the end of the answer, which is not where the line was cut."""
+    with line.hearing():
+        data = answer.read1(_CHUNK)
+    line.check()
+    return data
+
+
+def _not_the_file(what: str) -> Refused:
+    return Refused(f"{what} instead of the file: the server wants a login, or the link is dead")
 
 
 def expect_room(folder: Path, needed: int) -> None:
