@@ -230,7 +230,9 @@ def _check_objects(objects: Sequence[Object], points: bool, where: str) -> None:
             raise DataError(f"{named(one, number)} has no {lacks}", url=where)
         if points and len(one.keypoints) != 3 * len(KEYPOINTS):
             count = len(one.keypoints)
-            raise DataError(f"{named(one, number)} has {count} numbers as key points, not {3 * len(KEYPOINTS)}", url=where)
+            raise DataError(
+                f"{named(one, number)} has {count} numbers as key points, not {3 * len(KEYPOINTS)}", url=where
+            )
 
 
 def _keypoints(files: Files, name: str, masks: bool):

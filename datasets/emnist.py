@@ -64,7 +64,9 @@ card = Card(
             "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",
             md5="58c8d27c78d21e728a6bc7b3cc06412e",
             strip="gzip/",
-            tree=tuple(f"emnist-{subset}-{split}-images-idx3-ubyte" for subset in SUBSETS for split in ("train", "test")),
+            tree=tuple(
+                f"emnist-{subset}-{split}-images-idx3-ubyte" for subset in SUBSETS for split in ("train", "test")
+            ),
         ),
     ),
     folder="EMNIST/raw",

@@ -39,7 +39,9 @@ _HOW = f"from the Data tab of {_KAGGLE}, after a login and with the competition'
 _TOO = "from the same place"
 
 
-def _file(name: str, *splits: str, how: str = _TOO, tree: str | tuple[()] = (), md5: str = "", sha256: str = "") -> Archive:
+def _file(
+    name: str, *splits: str, how: str = _TOO, tree: str | tuple[()] = (), md5: str = "", sha256: str = ""
+) -> Archive:
     when = {"split": splits} if splits else {}
     return Archive(name, manual=how, group="csv", tree=tree, when=when, md5=md5, sha256=sha256)
 

@@ -52,7 +52,11 @@ MANUFACTURERS = (
 )  # fmt: skip
 
 LEVELS = {"variant": VARIANTS, "family": FAMILIES, "manufacturer": MANUFACTURERS}
-_LISTS = {"variant": "variants", "family": "families", "manufacturer": "manufacturers"}  # where the archive names the classes
+_LISTS = {
+    "variant": "variants",
+    "family": "families",
+    "manufacturer": "manufacturers",
+}  # where the archive names the classes
 BANNER = 20  # rows at the bottom of every picture that name the photographer
 _DATA = "fgvc-aircraft-2013b/data/"
 
@@ -152,7 +156,8 @@ def _entry(files: Files, name: str, line: str) -> tuple[str, str]:
     key, _, text = line.partition(" ")
     if not (key.isascii() and key.isdecimal()) or not text.strip():
         raise DataError(
-            f"{_DATA}{name} has a line {line[:200]!r} that is not a picture's number and what is said of it", url=files.url
+            f"{_DATA}{name} has a line {line[:200]!r} that is not a picture's number and what is said of it",
+            url=files.url,
         )
     return key, text.strip()
 
@@ -183,7 +188,13 @@ def sample(files: Files, record: Mapping[str, Any], annotation_level: str, remov
     labels = {level: Label(record[level], categories=names) for level, names in LEVELS.items()}
     boxes = BoundingBoxes(box, format="XYXY", canvas_size=(height, width))
     label = labels[annotation_level]
-    return {"image": image, "label": label, **labels, "boxes": boxes, "labels": Label(label[None], categories=label.categories)}
+    return {
+        "image": image,
+        "label": label,
+        **labels,
+        "boxes": boxes,
+        "labels": Label(label[None], categories=label.categories),
+    }
 
 
 # -- made-up data ------------------------------------------------------------------------------------------------------

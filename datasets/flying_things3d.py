@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from vdata.annotations import lines
-from vdata.annotations.boxes import number, whole
+from vdata.annotations.boxes import real, whole
 from vdata.card import Archive, Card, Option
 from vdata.datasets._frames import merged, numbers, pairs
 from vdata.encoded import read_encoded
@@ -223,7 +223,7 @@ def _poses(files: Files, path: str) -> _Poses:
                 camera = frames[-1], {"L": "left", "R": "right"}[head]
                 if camera in poses:
                     raise ValueError(f"frame {frames[-1]} has a line of {head} already")
-                poses[camera] = [number(word) for word in words]
+                poses[camera] = [real(word) for word in words]
             else:
                 raise ValueError(f"it has {len(words)} words after {head!r}")
         except ValueError as error:

@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 
 from vdata import codecs
 from vdata.annotations import mat, numbered_lines, voc_objects, xml_texts
-from vdata.annotations.boxes import number
+from vdata.annotations.boxes import real
 from vdata.card import Archive, Card
 from vdata.datasets._mat import mat_bytes
 from vdata.datasets._voc import boxes_of
@@ -143,7 +143,9 @@ def _by_truth(files: Files, classes: Mapping[str, Mapping[str, Any]]) -> list[tu
 def _check_length(files: Files, count: int) -> None:
     """DataError unless the last line of the ground truth is about the last picture: with a line too many or too few
     somewhere all labels after it would be of other pictures."""
-    names = sorted(p.rpartition("/")[2] for pattern in ("val/", "val/*/") for p in files.glob(f"{pattern}ILSVRC2012_val_*.JPEG"))
+    names = sorted(
+        p.rpartition("/")[2] for pattern in ("val/", "val/*/") for p in files.glob(f"{pattern}ILSVRC2012_val_*.JPEG")
+    )
     last = names[-1] if names else ""
     wanted = f"ILSVRC2012_val_{count:08d}.JPEG"
     if last > wanted:
@@ -157,9 +159,7 @@ def _check_length(files: Files, count: int) -> None:
 def _ranks(files: Files, split: str, wnids: set[str]) -> dict[str, dict[str, Any]]:
     """wnid -> label where there is no devkit."""
     if len(wnids) != CLASS_COUNT:
-        some = (
-            f"{split}/ has {len(wnids)} folders of pictures, not {CLASS_COUNT}, so that their names do not tell the labels"
-        )
+        some = f"{split}/ has {len(wnids)} folders of pictures, not {CLASS_COUNT}, so that their names do not tell the labels"
         raise DataError(
             some,
             url=files.url,
@@ -188,7 +188,7 @@ def _boxes(files: Files, record: Mapping[str, Any], image: Encoded) -> tuple[Bou
     xml = files.read(record["xml"])
     texts = dict(xml_texts(xml))
     try:
-        stated = [number(texts[f"annotation/size/{side}"]) for side in ("width", "height")]
+        stated = [real(texts[f"annotation/size/{side}"]) for side in ("width", "height")]
     except (KeyError, ValueError) as error:
         raise DecodeError(f"the file of boxes states no size: {error}") from None
     if not all(1 <= side < float("inf") for side in stated):

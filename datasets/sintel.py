@@ -34,7 +34,11 @@ _TAG = b"PIEH"  # what .flo, .dpt and .cam begin with: 202021.25 as float32
 _PICTURE = Field("Image", "uint8", (3, "H", "W"), doc="436 x 1024")
 _FLAGS = {"kind": "semantic", "frame": "image1"}
 _DEEP = Field(
-    "tensor", "float32", (1, "H", "W"), optional=True, doc='transforms refuse it unless it is passed through: .apply(..., passthrough=("depth1", "depth2")); train, with depth=True'
+    "tensor",
+    "float32",
+    (1, "H", "W"),
+    optional=True,
+    doc='transforms refuse it unless it is passed through: .apply(..., passthrough=("depth1", "depth2")); train, with depth=True',
 )
 _INTRINSICS = Field(
     "tensor", "float64", (3, 3), optional=True, doc="camera coordinates to pixels; train, with depth=True"

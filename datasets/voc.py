@@ -60,7 +60,9 @@ def _base(year: str) -> str:
 def _lists(year: str, *splits: str) -> tuple[str, ...]:
     """Each of them shows that the year's files are there: one that is lost is missed where it is needed only."""
     bases = dict.fromkeys((_base(year), f"VOCdevkit/VOC{year}"))
-    return tuple(f"{b}/ImageSets/{subset}/{s}.txt" for b in bases for subset in ("Main", "Segmentation") for s in splits)
+    return tuple(
+        f"{b}/ImageSets/{subset}/{s}.txt" for b in bases for subset in ("Main", "Segmentation") for s in splits
+    )
 
 
 def _archives() -> Iterator[Archive]:

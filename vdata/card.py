@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vdata.errors import redact
 from vdata.field import Field
 
 
@@ -142,7 +143,7 @@ class Card:
             rows.append(f"  classes   {_some(self.classes)}")
         rows += [f"  field     {n}: {f}" + (f"  {f.doc}" if f.doc else "") for n, f in self.fields.items()]
         rows += [f"  option    {n}={o.default!r}" + (f" of {list(o.choices)}" if o.choices else "") + (f"  {o.doc}" if o.doc else "") for n, o in self.options.items()]
-        rows += [f"  file      {a.name}" + (f"  {a.bytes:,} bytes" if a.bytes else "") + ("  optional" if a.optional else "") + f"  {a.manual or a.url}" for a in self.archives]
+        rows += [f"  file      {a.name}" + (f"  {a.bytes:,} bytes" if a.bytes else "") + ("  optional" if a.optional else "") + f"  {a.manual or redact(a.url)}" for a in self.archives]
         return "\n".join([*rows, f"  cite      {self.citation}", *(f"  note      {n}" for n in self.notes)])
 
     def _count(self, split: str) -> str:

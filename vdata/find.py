@@ -8,7 +8,7 @@ from typing import Any
 
 from vdata import seek
 from vdata.card import Archive, Card
-from vdata.errors import ShardError, UnknownDatasetError
+from vdata.errors import ShardError, UnknownDatasetError, redact
 from vdata.files import Files, Layers, Moved, Scanned, Tars, Tree, Unpacked, Zips, is_compressed
 
 _PACKINGS = (".gz", ".bz2", ".xz", ".tgz")
@@ -102,7 +102,7 @@ def how_to_get(card: Card, root: Path, archives: list[Archive], split: str | Non
     lines = [f"Put into {root}, as downloaded, without extracting:"]
     for group in dict.fromkeys(group for a in archives for group in a.groups):
         any_of = [a for a in archives if group in a.groups]
-        lines.append("  " + ", or ".join(f"{a.name} ({a.manual or a.url})" for a in any_of))
+        lines.append("  " + ", or ".join(f"{a.name} ({a.manual or redact(a.url)})" for a in any_of))
     if any(a.urls for a in archives):
         lines.append(f"`vdata download {card.name}`, or load(..., download=True), gets what has an address")
     trees = [tree for a in archives for tree in a.trees(split)]

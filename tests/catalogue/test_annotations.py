@@ -17,8 +17,8 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vdata.annotations import csv_rows, h5_rows, h5_shape, json_of, lines, mat, voc_objects, xml_texts
-from vdata.annotations.boxes import corners, number, whole
+from vdata.annotations import csv_rows, h5_rows, h5_shape, json_of, lines, mat, numbered_lines, voc_objects, xml_texts
+from vdata.annotations.boxes import corners, real, whole
 from vdata.datasets._mat import mat_bytes
 from vdata.errors import ChecksumError, DataError, DecodeError
 from vdata.files import Tree, Unpacked
@@ -394,6 +394,15 @@ def test_csv_by_name(tmp_path):
     assert list(csv_rows(files, "a.csv", ("a", "b"))) == [("2", "1"), ("5", "x,y")]
     assert list(csv_rows(files, "a.csv", ("c",))) == [("3",), ('6 "7"',)]
     assert list(csv_rows(put(tmp_path, "b.csv", "a;b\n1;2\n"), "b.csv", ("b",), ";")) == [("2",)]
+    assert list(csv_rows(put(tmp_path, "c.csv", "a,x,x\n1,2,3\n"), "c.csv", ("a",))) == [("1",)]  # nobody asks for x
+
+
+def test_numbered_lines(tmp_path):
+    assert numbered_lines(put(tmp_path, "a.txt", " 1\r\n2 \n"), "a.txt") == ["1", "2"]
+    assert numbered_lines(put(tmp_path, "a.txt", ""), "a.txt") == []
+    for text, place in (("1\n\n2\n", 2), ("\n1\n", 1), ("1\n \n", 2)):
+        with pytest.raises(DecodeError, match=rf"line {place} of a\.txt is empty"):
+            numbered_lines(put(tmp_path, "a.txt", text), "a.txt")
 
 
 @pytest.mark.parametrize(
@@ -402,6 +411,9 @@ def test_csv_by_name(tmp_path):
         ("", r"has no column a, b; it has none"),
         ("a,c\n1,2\n", r"a\.csv has no column b; it has a, c"),
         ("a,b\n1,2\n3\n", r"line 3 of a\.csv has 1 columns, its header has 2"),
+        ("a,b\n1,2\n3,4,5\n", r"line 3 of a\.csv has 3 columns, its header has 2"),
+        ("c,a,b\n1,2,3\n3,4\n", r"line 3 of a\.csv has 2 columns, its header has 3"),
+        ("a,b,a\n1,2,3\n", r"a\.csv has two columns 'a'"),
         ('a,b\n1,2\n3,"4\n5,6\n', r"line \d of a\.csv is no CSV: unexpected end of data"),
         ('a,b\n1,"2"3\n', r"line 2 of a\.csv is no CSV"),
         ('a,"b\n', r"line 1 of a\.csv is no CSV"),
@@ -478,13 +490,13 @@ def test_corners_are_left_as_they_are(a, b, c, d, one_based):
 
 @pytest.mark.parametrize("text", ["1_0", "", " 1", "nan", "inf", "0x10", "1e", ".", "٣", "--1", "1" + "0" * 5000 + "_"])
 def test_what_is_no_number(text):
-    for read in (number, whole):
+    for read in (real, whole):
         with pytest.raises(ValueError, match="is no"):
             read(text)
 
 
 def test_numbers():
-    assert [number(t) for t in ("1", "-2.5", "+.5e1", "3.")] == [1, -2.5, 5, 3]
+    assert [real(t) for t in ("1", "-2.5", "+.5e1", "3.")] == [1, -2.5, 5, 3]
     assert [whole(t) for t in ("007", "-12", "+3")] == [7, -12, 3]
     for text in ("1.0", "9" * 19, "9" * 5000):
         with pytest.raises(ValueError, match="no whole number"):

@@ -213,6 +213,49 @@ def test_scenes_that_do_not_fit(change, match, mine):
         vdata.load("clevr", root=root, strict=False)
 
 
+@pytest.mark.parametrize("field", ["relationships", "directions"])
+@pytest.mark.parametrize("data", [b'"\xff"', b"9" * 5000, b"1e400"], ids=["no text", "5000 digits", "too large"])
+def test_relations_that_no_sample_could_read(mine, field, data):
+    root, folder = mine
+    edit(folder, lambda scene: scene.update({field: "HERE"}))
+    path = folder / "scenes/CLEVR_train_scenes.json"
+    path.write_bytes(path.read_bytes().replace(b'"HERE"', data))
+    name = {"relationships": "relations"}.get(field, field)
+    with pytest.raises(DecodeError, match=f"not the JSON it should be.*key 'CLEVR_train_000000', field '{name}'"):
+        vdata.load("clevr", root=root, strict=False)
+
+
+@pytest.mark.parametrize(
+    "old, new, match",
+    [
+        (b'"How many', b'"How \xff', "it is not the JSON it should be.*question 0"),
+        (b'"image_filename"', b'"image"', r"question 0 \(counted from 0\) of .*_test_questions\.json is of no picture"),
+        (b'"image_index": 1', b'"image_index": ' + b"9" * 5000, "it is not the JSON it should be.*question 0"),
+    ],
+)
+def test_broken_questions(mine, old, new, match):
+    root, folder = mine
+    path = folder / "questions/CLEVR_test_questions.json"
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new, 1))
+    with pytest.raises(DecodeError, match=match):
+        vdata.load("clevr", "test", root=root, strict=False, questions=True)
+
+
+def test_what_goes_with_points_that_are_dropped(fake_root):
+    """As the card's note says."""
+    sample = T.CenterCrop(20)(load(fake_root("clevr")[1], "train")["CLEVR_train_000001"])
+    together = T.Instances("keypoints", "shapes", "colours", "materials", "sizes")
+    left = T.SanitizeKeyPoints(instances=together)(sample)
+    assert 0 < len(left["keypoints"]) < 10 and len(left["positions"]) == int(left["label"]) == 10
+    assert {len(left[name]) for name in together} == {len(left["keypoints"])}
+    bare = T.SanitizeKeyPoints()(sample)
+    assert len(bare["keypoints"]) == len(left["keypoints"]) and len(bare["shapes"]) == 10
+    (note,) = [n for n in vdata.info("clevr").notes if "SanitizeKeyPoints" in n]
+    assert all(f'"{name}"' in note for name in together)
+
+
 def test_broken_files(fake_root, mine, tmp_path):
     root, folder = mine
     path = folder / "scenes/CLEVR_val_scenes.json"

@@ -254,12 +254,60 @@ def test_a_missing_or_broken_list_is_named(copy):
         (lambda t: t["annotations"][0].update(bbox=[1, 2, 3]), r"length 4.*annotations\[0\]\.bbox"),
         (lambda t: t["annotations"][0].pop("category_id"), "category_id"),
         (lambda t: t.pop("images"), "images"),
+        (lambda t: t["annotations"][0].update(id=2**63), r"annotations\[0\]\.id"),
+        (lambda t: t["annotations"][0].update(id=None), "the annotation .*of id 9001|annotation 0 .* has no id"),
+        (lambda t: t["annotations"][0].update(area=None), "annotation of id 9001 has no area.*instances_train2017"),
+        (lambda t: t["annotations"][0].update(area=1e300), r"annotations\[0\]\.area"),
+        (lambda t: t["images"][0].update(id=2**63), r"images\[0\]\.id"),
     ],
 )
 def test_broken_annotations_are_named(copy, change, match):
     edit(copy, "annotations/instances_train2017.json", change)
     with pytest.raises(DataError, match=match):
         load(copy)
+
+
+@pytest.mark.parametrize(
+    "bbox, match",
+    [([5, 5, -1, 2], r"negative size: \(5, 5\) to \(4, 7\)"), ([0, 1e6, 1, 1], "a million pixels away")],
+)
+def test_boxes_that_cannot_be_name_their_picture(copy, bbox, match):
+    edit(copy, "annotations/instances_train2017.json", lambda t: t["annotations"][0].update(bbox=bbox))
+    with pytest.raises(DataError, match=f"{match}.*key '000000000100', field 'boxes'"):
+        load(copy)[2]
+
+
+def test_boxes_outside_of_their_picture_stay(copy):
+    edit(copy, "annotations/instances_train2017.json", lambda t: t["annotations"][0].update(bbox=[900, -3, 0, 2]))
+    assert load(copy)[2]["boxes"].plain()[0].tolist() == [900, -3, 900, -1]
+
+
+def test_key_points_of_another_number_are_named(copy):
+    edit(copy, "annotations/person_keypoints_train2017.json", lambda t: t["annotations"][0]["keypoints"].pop())
+    with pytest.raises(DataError, match="9002 has 50 numbers as key points, not 51"):
+        load(copy, task="keypoints")
+
+
+def test_a_segment_of_no_category_is_named(copy):
+    path = "annotations/panoptic_val2017.json"
+    edit(copy, path, lambda t: t["annotations"][0]["segments_info"][0].update(category_id=12))
+    with pytest.raises(DataError, match=r"the segment 3226956 of .* is of category 12, which is none of COCO's"):
+        load(copy, "val", task="panoptic")
+
+
+@pytest.mark.parametrize(
+    "task, kind", [("instances", "instances"), ("keypoints", "person_keypoints"), ("captions", "captions")]
+)
+def test_one_list_is_enough_for_its_task(copy, fake_root, task, kind):
+    for path in (copy / "annotations").glob("*.json"):
+        if path.name != f"{kind}_train2017.json":
+            path.unlink()
+    assert len(load(copy, task=task)) == 3
+    other = "captions" if task != "captions" else "instances"
+    with pytest.raises(DataError, match="no annotations/"):
+        load(copy, task=other)
+    shutil.copy(fake_root("coco")[0] / "annotations_trainval2017.zip", copy)
+    assert len(load(copy, task=other)) == len(load(copy, task=task)) == 3
 
 
 def test_a_picture_without_segments_is_named(copy):

@@ -99,6 +99,21 @@ def test_broken_members_are_named(fake_root, tmp_path, change, error, message):
         load(tmp_path, "test", subset="digits")
 
 
+def test_any_subset_will_do(fake_root, tmp_path):
+    """Files of one subset, without those of balanced; the archive beside them has the others."""
+    for path in (fake_root("emnist")[1] / "EMNIST/raw").glob("emnist-digits-test-*"):
+        shutil.copy(path, tmp_path)
+    assert len(load(tmp_path, "test", subset="digits")) > 0
+    with pytest.raises(DataError, match="no emnist-balanced-train-labels-idx1-ubyte"):
+        load(tmp_path)
+    shutil.copy(fake_root("emnist")[0] / "gzip.zip", tmp_path)
+    assert len(load(tmp_path)) == len(load(fake_root("emnist")[1]))
+
+
+def test_the_number_of_letters_is_not_checked(fake_root):
+    assert len(vdata.load("emnist", root=fake_root("emnist")[1], subset="letters")) > 0
+
+
 def test_a_cut_zip_raises(fake_root, tmp_path):
     data = (fake_root("emnist")[0] / "gzip.zip").read_bytes()
     (tmp_path / "gzip.zip").write_bytes(data[: len(data) // 2])

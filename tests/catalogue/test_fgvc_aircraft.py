@@ -109,6 +109,8 @@ def test_the_banner_is_cut_off_and_boxes_with_it(fake_root, plain):
             full, image = whole[key]["image"], sample["image"]
             assert type(image) is Image and torch.equal(image.plain(), full.plain()[:, :-20])
             assert sample["boxes"].canvas_size == image.canvas
+            assert type(sample["labels"]) is Label and sample["labels"].tolist() == [int(sample["label"])]
+            assert sample["labels"].categories == sample["label"].categories
             (x1, y1, x2, y2), cut = whole[key]["boxes"][0].tolist(), sample["boxes"][0].tolist()
             assert y2 > image.canvas[0] and cut == [x1, y1, x2, image.canvas[0]]
 
@@ -166,6 +168,16 @@ def change(tree, name, edit):
         ("images_variant_test.txt", lambda ls: [ls[0].split()[0], *ls[1:]], "a line '[0-9]+' that is not"),
         ("images_variant_test.txt", lambda ls: ["../secret A380", *ls], "a line '../secret A380'"),
         ("images_box.txt", lambda ls: ls[1:], "no box of this picture"),
+        ("images_box.txt", lambda ls: [*ls, ls[0].replace(" ", " 9")], "two boxes of the picture.*key '[0-9]+'"),
+        ("images_box.txt", lambda ls: [ln.replace(" ", " 9", 1) for ln in ls], r"negative size.*images_box\.txt', key"),
+        ("images_box.txt", lambda ls: [ln.replace(" ", " 1_", 1) for ln in ls], "where four whole numbers should be"),
+        ("images_box.txt", lambda ls: ["\N{ARABIC-INDIC DIGIT ONE} 1 1 2 2", *ls], "that is not a picture's number"),
+        (
+            "variants.txt",
+            lambda ls: ls[::-1],
+            r"class 0 of .*variants\.txt is 'Yak-42', and vdata knows it as '707-320'",
+        ),
+        ("families.txt", lambda ls: ls[:-1], r"class 69 of .*families\.txt is None"),
         ("images_box.txt", lambda ls: [line.rsplit(" ", 1)[0] for line in ls], "where four whole numbers should be"),
         (
             "images_box.txt",

@@ -250,6 +250,8 @@ def test_transforms_move_flow_both_ways_and_refuse_a_bare_map(tree):
         assert torch.equal(flipped[field].plain(), moved)
     with pytest.raises(NoKernelError, match="disparity_change"):
         load(tree, disparity_change=True).apply(flip)[0]
+    passed = load(tree, disparity_change=True).apply(flip, passthrough=("disparity_change",))[0]
+    assert torch.equal(passed["disparity_change"], load(tree, disparity_change=True)[0]["disparity_change"])
 
 
 def test_cameras(tree):
@@ -275,6 +277,28 @@ def test_a_broken_camera_file_names_its_line(tree, line):
     path = tree / "FlyingThings3D/camera_data/TRAIN/C/0003/camera_data.txt"
     path.write_text(f"Frame 6\n{line}\n")
     with pytest.raises(DecodeError, match=r"line 2 of camera_data/TRAIN/C/0003/camera_data\.txt"):
+        load(tree, cameras=True)
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("Frame 7", r"line 4 of .*camera_data\.txt .*frame 6 has a line of L already"),
+        ("L", r"frame 7 of camera_data/TRAIN/C/0003/camera_data\.txt has no left camera"),
+        ("R", r"frame 7 of camera_data/TRAIN/C/0003/camera_data\.txt has no right camera"),
+    ],
+)
+def test_trap_a_lost_line_gives_no_frame_the_pose_of_another(tree, line, message):
+    """That of "Frame 7" would make its two cameras those of frame 6."""
+    path = tree / "FlyingThings3D/camera_data/TRAIN/C/0003/camera_data.txt"
+    rows = [row for row in path.read_text().splitlines() if row]
+    after = rows.index("Frame 7")
+    lost = next(n for n in range(after, len(rows)) if rows[n].startswith(line))
+    path.write_text("\n".join(rows[:lost] + rows[lost + 1 :]))
+    with pytest.raises(DecodeError, match=message):
+        load(tree, cameras=True)
+    path.write_text("\n".join([*rows, "Frame 6", *rows[1:3]]))  # a frame given twice
+    with pytest.raises(DecodeError, match="frame 6 has a line of L already"):
         load(tree, cameras=True)
 
 

@@ -271,7 +271,10 @@ def test_a_broken_ground_truth(mutable, line):
         (lambda t: [t[0], "", *t[2:]], r"line 2 of .*ground_truth\.txt is empty"),
         (lambda t: [*t[:3], ""], r"line 4 of .*ground_truth\.txt is empty"),
         (lambda t: [t[0], *t[2:]], r"ground_truth\.txt has 3 lines, and none for ILSVRC2012_val_00000004\.JPEG"),
-        (lambda t: [t[0], *t], r"line 5 of .*, is about ILSVRC2012_val_00000005\.JPEG, and the last picture is .*004\.JPEG"),
+        (
+            lambda t: [t[0], *t],
+            r"line 5 of .*, is about ILSVRC2012_val_00000005\.JPEG, and the last picture is .*004\.JPEG",
+        ),
     ],
 )
 def test_trap_a_line_too_many_or_too_few_shifts_no_labels(mutable, change, message, strict):
@@ -293,7 +296,11 @@ def test_a_box_of_another_class(mutable, name, label):
 def test_labels_go_with_their_boxes(mutable):
     (path,) = (mutable / "Annotations/train").rglob("n01440764_10026.xml")
     text = path.read_text()
-    flat = text[text.index("<object>") : text.index("</annotation>")].replace("<ymax>30", "<ymax>6").replace("n01440764", "dog")
+    flat = (
+        text[text.index("<object>") : text.index("</annotation>")]
+        .replace("<ymax>30", "<ymax>6")
+        .replace("n01440764", "dog")
+    )
     path.write_text(text.replace("<object>", flat + "<object>"))
     sample = next(s for s in load("train", mutable) if s["__key__"] == "n01440764/n01440764_10026")
     assert sample["labels"].tolist() == [-1, 0]
@@ -320,7 +327,10 @@ def test_no_ground_truth(mutable):
         (b"<annotation>", "broken XML"),
         (b"<annotation/>", "states no size"),
         (b"<annotation><size><width>0</width><height>9</height></size></annotation>", "states the size 0.0 x 9.0"),
-        (b"<annotation><size><width>nan</width><height>9</height></size></annotation>", "states no size: .nan. is no number"),
+        (
+            b"<annotation><size><width>nan</width><height>9</height></size></annotation>",
+            "states no size: .nan. is no number",
+        ),
         (b"<annotation><size><width>9</width><height>9</height></size><object/></annotation>", "without a corner"),
     ],
 )

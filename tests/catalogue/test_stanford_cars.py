@@ -233,6 +233,8 @@ def car(**changed):
         ([car(**{"class": 1.5})], "its class 1.5 is none of 1 to 196"),
         ([car(**{"class": "five"})], "annotation 1 of .* is broken"),
         ([car(bbox_x1=np.nan)], "a corner that is not finite"),
+        ([car(bbox_x1=31)], r"annotation 1 of .* is broken: a box of negative size: \(31, 2\) to \(30, 20\)"),
+        ([car(bbox_x2=1e6)], "a million pixels away"),
         ([car(bbox_x1="one")], "annotation 1 of .* is broken: .*one"),
         ([car(), car()], "two samples of one name.*cars_train/00001"),
         ([car(fname="../cars_test/00001.jpg")], "leads out of the folder"),

@@ -12,6 +12,7 @@ from vdata import codecs
 from vdata.datasets import sun397
 from vdata.encoded import Encoded
 from vdata.errors import DataError, DataWarning, PlanError, TruncatedShardError, UnknownDatasetError
+from vdata.listing import ArchiveStream
 from vdata.tensors import Image, Label
 
 COUNTS = {"all": 18, "train": 9, "test": 6}
@@ -118,6 +119,29 @@ def test_all_needs_no_partitions(fake_root, tmp_path):
         same(sample, wanted[key])
     with pytest.raises(UnknownDatasetError, match=r"Partitions\.zip \(https"):
         vdata.load("sun397", "train", root=tmp_path)
+
+
+def test_all_streams_from_the_archive_alone(fake_root, tmp_path):
+    """The list of classes is held in memory, so that the pictures can be read as they come."""
+    shutil.copy(fake_root("sun397")[0] / "SUN397.tar.gz", tmp_path)
+    pipe = vdata.load("sun397", root=tmp_path, strict=False)
+    assert isinstance(pipe.plan.source, ArchiveStream)
+    with pytest.warns(DataWarning):
+        assert sum(1 for _ in pipe) == COUNTS["all"]
+
+
+@pytest.mark.parametrize("name", ["SUN397/ClassName.txt", "Training_01.txt", "SUN397/a"])
+def test_a_lost_file_is_missed_only_where_it_is_needed(mine, name):
+    wanted = load(mine, "test")
+    shutil.rmtree(mine / name) if (mine / name).is_dir() else (mine / name).unlink()
+    assert load(mine, "test").keys() == {key for key in wanted if not f"SUN397/{key}".startswith(name)}
+
+
+def test_classes_in_another_order_are_refused(mine):
+    path = mine / "SUN397/ClassName.txt"
+    path.write_text("\n".join(sorted(path.read_text().split(), reverse=True)))
+    with pytest.raises(DataError, match=r"class 0 of SUN397/ClassName\.txt is '/y/.*another release"):
+        vdata.load("sun397", "all", root=mine, strict=False)
 
 
 def test_a_dead_server_is_said_to_be_dead(tmp_path):

@@ -167,6 +167,16 @@ def test_the_hashes_and_folders_are_torchvisions():
         assert archive.tree[0].startswith(about["base_dir"] + "/ImageSets") and archive.when["year"] == (key[:4],)
 
 
+def test_a_lost_list_is_missed_only_where_it_is_needed(fake_root, tmp_path):
+    tree = shutil.copytree(fake_root("voc")[1], tmp_path / "tree")
+    (tree / "VOCdevkit/VOC2012/ImageSets/Main/trainval.txt").unlink()
+    for task in ("detection", "segmentation"):
+        with pytest.warns(DataWarning, match="samples here and should have"):
+            vdata.load("voc", "val", root=tree, strict=False, task=task)
+    with pytest.raises(DataError, match=r"no VOCdevkit/VOC2012/ImageSets/Main/trainval\.txt"):
+        vdata.load("voc", "trainval", root=tree, strict=False)
+
+
 def test_the_archive_of_2008_has_its_own_name():
     """torchvision saves it under the name of 2012's, and one overwrites the other."""
     names = {y: a["filename"] for y, a in DATASET_YEAR_DICT.items()}

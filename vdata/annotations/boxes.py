@@ -36,10 +36,10 @@ def corners(x1: float, y1: float, x2: float, y2: float, one_based: bool = False,
     return (box[0] - 1, box[1] - 1, *box[2:]) if one_based else box
 
 
-def number(text: str) -> float:
+def real(text: str) -> float:
     """A number as files write it; ValueError for what only Python takes for one ("1_0", digits of other scripts, "nan").
 
-    >>> number("4.5e1")
+    >>> real("4.5e1")
     45.0
     """
     if _NUMBER.fullmatch(text) is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.parsers import expat
 
-from vdata.annotations.boxes import Corners, corners, number
+from vdata.annotations.boxes import Corners, corners, real
 from vdata.errors import DecodeError
 
 _OBJECT = "annotation/object"
@@ -58,7 +58,7 @@ def voc_objects(xml: bytes, one_based: bool = True, odd: bool = False) -> list[V
 
 def _sides(sides: dict[str, str]) -> Corners:
     try:
-        return number(sides["xmin"]), number(sides["ymin"]), number(sides["xmax"]), number(sides["ymax"])
+        return real(sides["xmin"]), real(sides["ymin"]), real(sides["xmax"]), real(sides["ymax"])
     except (KeyError, ValueError) as error:
         raise DecodeError(f"a box without a corner, or one that is no number: {error}") from None
 

@@ -110,7 +110,7 @@ class _Fetch:
                 raise Again(f"the connection broke at byte {self.part.size} ({spoken(error, line)})") from None
 
     def _take(self, url: str, answer: Any, line: Line, *, rest: bool) -> None:
-        if is_packed(self.archive, answer):
+        if answer.status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT) and is_packed(self.archive, answer):
             raise Refused("it packs the bytes on the way (Content-Encoding), which was not asked for")
         if answer.status == HTTPStatus.PARTIAL_CONTENT and rest:
             self._compare(answer)
