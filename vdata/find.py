@@ -20,7 +20,8 @@ def files_of(card: Card, root: Path, settings: Mapping[str, Any]) -> Layers:
     """All files of the dataset that are in `root`, under the names of the extracted layout.
 
     Archives and folders are looked for in `root/<card.folder>` and in `root` itself. Where an archive lies beside what
-    was extracted of it, the archive is read, unless it is compressed as a whole and has no index. UnknownDatasetError where a file is missing that these settings need, with how to get it.
+    was extracted of it, the archive is read, unless it is compressed as a whole and has no index.
+    UnknownDatasetError where a file is missing that these settings need, with how to get it.
     """
     places = places_of(card, root)
     trees = [Tree(place) for place in places if place.is_dir()]
@@ -145,7 +146,7 @@ def without_index(card: Card, root: Path) -> list[Path]:
     places = places_of(card, root)
     paths = []
     for archive in card.archives:
-        path = None if extracted(archive, places) else found(archive, places)
+        path = found(archive, places)
         if path is None or not is_compressed(path) or _seekable(path) is not None:
             continue
         small = "**" in archive.held and path.stat().st_size <= _SMALL

@@ -12,6 +12,7 @@ import torchvision
 from PIL import Image as Pillow
 
 import vdata
+from vdata.catalog import build_index
 from vdata.errors import DataError, DataWarning, PlanError, UnknownDatasetError
 from vdata.testing import fake_files
 
@@ -200,3 +201,17 @@ def test_a_broken_picture_says_where(pets):
         list(vdata.from_folder(str(pets)))
     assert "cat/1" in str(caught.value)
     assert str(pets / "cat" / "1.jpg") in str(caught.value)
+
+
+def test_a_half_extracted_tree_beside_a_compressed_archive(fake_root, tmp_path):
+    """The tree is read; what it lacks is named, and so is the command after which the archive is read."""
+    archives, tree = fake_root("food101")
+    shutil.copytree(tree, tmp_path / "root")
+    shutil.copy(archives / "food-101.tar.gz", tmp_path / "root")
+    next((tmp_path / "root" / "food-101" / "images").glob("*/*.jpg")).unlink()
+    with pytest.raises(DataError, match=r"food-101\.tar\.gz beside it is not read: `vdata index food101`"):
+        [vdata.load("food101", split, root=tmp_path / "root") for split in ("train", "test")]
+    build_index("food101", tmp_path / "root")
+    with pytest.warns(DataWarning):
+        both = [len(vdata.load("food101", split, root=tmp_path / "root", strict=False)) for split in ("train", "test")]
+        assert both == [len(vdata.load("food101", split, root=tree, strict=False)) for split in ("train", "test")]
