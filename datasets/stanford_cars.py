@@ -45,7 +45,7 @@ def _manual(what: str) -> str:
 card = Card(
     name="stanford_cars",
     title="Stanford Cars (Cars196)",
-    task="classification",
+    task="classification, detection",
     home="https://ai.stanford.edu/~jkrause/cars/car_dataset.html",
     licence="non-commercial research, as far as is known (not verified)",
     citation="Krause, Stark, Deng and Fei-Fei, 3D Object Representations for Fine-Grained Categorization, 3dRR at ICCV 2013",

@@ -65,7 +65,7 @@ class Archive:
         """Paths of the extracted files, each of which shows that the archive is not needed (for this split)."""
         if isinstance(self.tree, Mapping):
             return tuple(self.tree.values()) if split is None else (self.tree[split],) if split in self.tree else ()
-        return (self.tree,) if isinstance(self.tree, str) else self.tree
+        return (self.tree,) if self.tree and isinstance(self.tree, str) else tuple(self.tree)
 
     def wanted(self, settings: Mapping[str, Any]) -> bool:
         """Whether these settings (options, and the split under "split") need the file."""

@@ -38,7 +38,7 @@ def files_of(card: Card, root: Path, settings: Mapping[str, Any]) -> Layers:
             layers.append(opened)
     lost = missing(card, root, settings)
     if lost:
-        raise UnknownDatasetError(f"{_where(card, root, settings)}. {how_to_get(card, root, lost, settings['split'])}")
+        raise UnknownDatasetError(f"{_where(card, root, settings)}. {how_to_get(card, root, lost, settings)}")
     return Layers([*layers, *trees], passed_over)
 
 
@@ -80,11 +80,15 @@ def extracted(archive: Archive, places: list[Path], split: str | None = None) ->
 
 def missing(card: Card, root: Path, settings: Mapping[str, Any]) -> list[Archive]:
     """The files that these settings need and that are not there. Where several bring the same, all of them: one will do."""
+    brought = _brought(card, root, settings)
+    return [a for a in card.wanted(settings) if not a.optional and not set(a.groups) <= brought]
+
+
+def _brought(card: Card, root: Path, settings: Mapping[str, Any]) -> set[str]:
+    """What the files bring that are there."""
     places = places_of(card, root)
-    wanted = card.wanted(settings)
-    there = [a for a in wanted if found(a, places) or extracted(a, places, settings["split"])]
-    brought = {group for a in there for group in a.groups}
-    return [a for a in wanted if not a.optional and not set(a.groups) <= brought]
+    there = (a for a in card.wanted(settings) if found(a, places) or extracted(a, places, settings["split"]))
+    return {group for a in there for group in a.groups}
 
 
 def chosen(archives: list[Archive]) -> list[Archive]:
@@ -98,10 +102,12 @@ def chosen(archives: list[Archive]) -> list[Archive]:
     return out
 
 
-def how_to_get(card: Card, root: Path, archives: list[Archive], split: str | None = None) -> str:
+def how_to_get(card: Card, root: Path, archives: list[Archive], settings: Mapping[str, Any] | None = None) -> str:
     """Which files to put where, and the command that does it."""
     lines = [f"Put into {root}, as downloaded, without extracting:"]
-    for group in dict.fromkeys(group for a in archives for group in a.groups):
+    split = settings["split"] if settings else None
+    there = _brought(card, root, settings) if settings else set()
+    for group in dict.fromkeys(group for a in archives for group in a.groups if group not in there):
         any_of = [a for a in archives if group in a.groups]
         lines.append("  " + ", or ".join(f"{a.name} ({a.manual or redact(a.url)})" for a in any_of))
     if any(a.urls for a in archives):

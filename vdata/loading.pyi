@@ -89,7 +89,7 @@ def load(
     name_or_url: Literal['flowers102'], split: Literal['train', 'val', 'test'] | None = ..., *,
     root: _Path | None = ..., download: bool = ..., fake: bool = ..., strict: bool = ..., segmentation: Literal[False, True] = ...,
 ) -> DataPipe:
-    """Oxford 102 Flowers: classification."""
+    """Oxford 102 Flowers: classification, segmentation."""
 
 @overload
 def load(
@@ -208,7 +208,7 @@ def load(
     name_or_url: Literal['stanford_cars'], split: Literal['train', 'test'] | None = ..., *,
     root: _Path | None = ..., download: bool = ..., fake: bool = ..., strict: bool = ...,
 ) -> DataPipe:
-    """Stanford Cars (Cars196): classification."""
+    """Stanford Cars (Cars196): classification, detection."""
 
 @overload
 def load(
