@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image as Pillow
 
 import vdata
 import vdata.transforms as T
+from tests.catalogue.reading import keyed, pixels, same
 from vdata.datasets import clevr
 from vdata.errors import DataError, DataWarning, DecodeError, ShardError
 from vdata.tensors import Image, KeyPoints, Label
@@ -19,27 +21,7 @@ from vdata.testing import photo, png
 
 COUNTS = {"train": 4, "val": 3, "test": 2}
 
-
-def load(root, split, **options):
-    """The fake samples, fewer than the card says: {key: sample}."""
-    with pytest.warns(DataWarning):
-        samples = list(vdata.load("clevr", split, root=root, strict=False, **options))
-    keyed = {s["__key__"]: s for s in samples}
-    assert len(keyed) == len(samples) > 0
-    return keyed
-
-
-def pixels(picture):
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-
-
-def same(ours, theirs):
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        if isinstance(value, torch.Tensor):
-            assert torch.equal(value.plain(), theirs[name].plain()) and value.meta() == theirs[name].meta()
-        else:
-            assert value == theirs[name]
+load = partial(keyed, "clevr")
 
 
 @pytest.fixture

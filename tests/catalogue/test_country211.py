@@ -1,42 +1,23 @@
 """country211: the archive as a stream, the extracted tree and torchvision give the same samples."""
 
 import shutil
+from functools import partial
 
-import numpy as np
 import pytest
 import torch
 import torchvision
 
 import vdata
+from tests.catalogue.reading import keyed, pixels, same
 from vdata.datasets import country211
-from vdata.errors import DataError, DataWarning, PlanError, TruncatedShardError
+from vdata.errors import DataError, PlanError, TruncatedShardError
 from vdata.tensors import Image, Label
 from vdata.testing import jpeg, photo
 
 COUNTS = {"train": 9, "val": 12, "test": 6}
 THEIR_SPLIT = {"train": "train", "val": "valid", "test": "test"}
 
-
-def load(root, split, **options):
-    """The fake samples, fewer than the card says: {key: sample}."""
-    with pytest.warns(DataWarning):
-        samples = list(vdata.load("country211", split, root=root, strict=False, **options))
-    keyed = {s["__key__"]: s for s in samples}
-    assert len(keyed) == len(samples) > 0
-    return keyed
-
-
-def pixels(picture):
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-
-
-def same(ours, theirs):
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        if isinstance(value, torch.Tensor):
-            assert torch.equal(value.plain(), theirs[name].plain()) and value.meta() == theirs[name].meta()
-        else:
-            assert value == theirs[name]
+load = partial(keyed, "country211")
 
 
 @pytest.mark.parametrize("split", COUNTS)

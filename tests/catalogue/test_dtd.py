@@ -2,43 +2,24 @@
 
 import shutil
 import tarfile
+from functools import partial
 
-import numpy as np
 import pytest
 import torch
 import torchvision
 
 import vdata
 import vdata.transforms as T
+from tests.catalogue.reading import keyed, pixels, same
 from vdata.datasets import dtd
-from vdata.errors import DataError, DataWarning, PlanError, TruncatedShardError
+from vdata.errors import DataError, PlanError, TruncatedShardError
 from vdata.tensors import Image, Label
 from vdata.testing import jpeg, photo
 
 COUNTS = {"train": 9, "val": 6, "test": 3}
 JOINT = "labels/labels_joint_anno.txt"
 
-
-def load(root, split, **options):
-    """The fake samples, fewer than the card says: {key: sample}."""
-    with pytest.warns(DataWarning):
-        samples = list(vdata.load("dtd", split, root=root, strict=False, **options))
-    keyed = {s["__key__"]: s for s in samples}
-    assert len(keyed) == len(samples) > 0
-    return keyed
-
-
-def pixels(picture):
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-
-
-def same(ours, theirs):
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        if isinstance(value, torch.Tensor):
-            assert torch.equal(value.plain(), theirs[name].plain()) and value.meta() == theirs[name].meta()
-        else:
-            assert value == theirs[name]
+load = partial(keyed, "dtd")
 
 
 @pytest.fixture

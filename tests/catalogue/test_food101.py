@@ -2,41 +2,22 @@
 
 import json
 import shutil
+from functools import partial
 
-import numpy as np
 import pytest
 import torch
 import torchvision
 
 import vdata
+from tests.catalogue.reading import keyed, pixels, same
 from vdata.datasets import food101
-from vdata.errors import DataError, DataWarning, DecodeError, TruncatedShardError
+from vdata.errors import DataError, DecodeError, TruncatedShardError
 from vdata.tensors import Image, Label
 from vdata.testing import jpeg, photo
 
 COUNTS = {"train": 12, "test": 8}
 
-
-def load(root, split, **options):
-    """The fake samples, fewer than the card says: {key: sample}."""
-    with pytest.warns(DataWarning):
-        samples = list(vdata.load("food101", split, root=root, strict=False, **options))
-    keyed = {s["__key__"]: s for s in samples}
-    assert len(keyed) == len(samples) > 0
-    return keyed
-
-
-def pixels(picture):
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-
-
-def same(ours, theirs):
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        if isinstance(value, torch.Tensor):
-            assert torch.equal(value.plain(), theirs[name].plain()) and value.meta() == theirs[name].meta()
-        else:
-            assert value == theirs[name]
+load = partial(keyed, "food101")
 
 
 @pytest.fixture

@@ -1,40 +1,21 @@
 """rendered_sst2: the archive as a stream, the extracted tree and torchvision give the same samples."""
 
 import shutil
+from functools import partial
 
-import numpy as np
 import pytest
 import torch
 import torchvision
 from PIL import Image as Pillow
 
 import vdata
-from vdata.errors import DataError, DataWarning, DecodeError, TruncatedShardError
+from tests.catalogue.reading import keyed, pixels, same
+from vdata.errors import DataError, DecodeError, TruncatedShardError
 from vdata.tensors import Image, Label
 
 COUNTS = {"train": [3, 4], "val": [2, 1], "test": [2, 3]}
 
-
-def load(root, split, **options):
-    """The fake samples, fewer than the card says: {key: sample}."""
-    with pytest.warns(DataWarning):
-        samples = list(vdata.load("rendered_sst2", split, root=root, strict=False, **options))
-    keyed = {s["__key__"]: s for s in samples}
-    assert len(keyed) == len(samples) > 0
-    return keyed
-
-
-def pixels(picture):
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-
-
-def same(ours, theirs):
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        if isinstance(value, torch.Tensor):
-            assert torch.equal(value.plain(), theirs[name].plain()) and value.meta() == theirs[name].meta()
-        else:
-            assert value == theirs[name]
+load = partial(keyed, "rendered_sst2")
 
 
 @pytest.mark.parametrize("split", COUNTS)

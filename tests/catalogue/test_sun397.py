@@ -1,13 +1,14 @@
 """sun397: the archives, the extracted tree and torchvision give the same samples; partitions; what is named .jpg."""
 
 import shutil
+from functools import partial
 
-import numpy as np
 import pytest
 import torch
 import torchvision
 
 import vdata
+from tests.catalogue.reading import keyed, pixels, same
 from vdata import codecs
 from vdata.datasets import sun397
 from vdata.encoded import Encoded
@@ -17,27 +18,7 @@ from vdata.tensors import Image, Label
 
 COUNTS = {"all": 18, "train": 9, "test": 6}
 
-
-def load(root, split, **options):
-    """The fake samples, fewer than the card says: {key: sample}."""
-    with pytest.warns(DataWarning):
-        samples = list(vdata.load("sun397", split, root=root, strict=False, **options))
-    keyed = {s["__key__"]: s for s in samples}
-    assert len(keyed) == len(samples) > 0
-    return keyed
-
-
-def pixels(picture):
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-
-
-def same(ours, theirs):
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        if isinstance(value, torch.Tensor):
-            assert torch.equal(value.plain(), theirs[name].plain()) and value.meta() == theirs[name].meta()
-        else:
-            assert value == theirs[name]
+load = partial(keyed, "sun397")
 
 
 @pytest.fixture
