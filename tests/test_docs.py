@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import vdata
 from vdata.__main__ import main
 
 ROOT = Path(__file__).parents[1]
@@ -94,3 +95,10 @@ def test_what_is_made_of_the_cards_is_what_they_say(script):
     """docs/datasets.md and vdata/loading.pyi."""
     done = subprocess.run([sys.executable, str(ROOT / "docs" / script), "--check"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_names_every_dataset():
+    part = README[README.index("## Datasets") : README.index("## Where to read on")]
+    names = set(vdata.list_datasets())
+    assert names <= set(re.findall(r"`(\w+)`", part))
+    assert part.split("\n")[2].startswith(f"{len(names)} datasets")
