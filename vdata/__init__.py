@@ -37,7 +37,7 @@ _HOME = {
     "Ragged": "vdata.batch",
     "Key": "vdata.key",
 }
-_MODULES = ("catalog", "codecs", "datasets", "errors", "interop", "metrics", "tensors", "transforms", "viz")
+_MODULES = ("catalog", "codecs", "datasets", "errors", "interop", "metrics", "tensors", "testing", "transforms", "viz")
 
 __all__ = ["__version__", *_HOME, *_MODULES]
 
@@ -55,7 +55,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from vdata import catalog, codecs, datasets, errors, interop, metrics, tensors, transforms, viz
+    from vdata import catalog, codecs, datasets, errors, interop, metrics, tensors, testing, transforms, viz
     from vdata.batch import Batch, Ragged
     from vdata.catalog import Card, build_index, download, info, list_datasets
     from vdata.checking import verify
