@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from vdata import seek
 from vdata.card import Archive, Card
 from vdata.errors import ShardError, UnknownDatasetError, redact
-from vdata.files import Files, Layers, Moved, Scanned, Tars, Tree, Unpacked, Zips, is_compressed
+from vdata.files import Files, Layers, Moved, Scanned, Tars, Tree, Unpacked, Zips, decompressed, is_compressed
 
 _PACKINGS = (".gz", ".bz2", ".xz", ".tgz")
 _XZ = b"\xfd7zXZ\0"
@@ -159,6 +160,14 @@ def without_index(card: Card, root: Path) -> list[Path]:
         if not small and _magic(path) != _XZ:
             paths.append(path)
     return paths
+
+
+def unpack(path: Path) -> None:
+    """A compressed file as a plain one, in its place: "images.tar" for "images.tar.gz"."""
+    plain = path.with_suffix(".tar") if path.suffix == ".tgz" else path.with_suffix("")
+    with open(path, "rb") as packed, decompressed(packed) as content, open(plain, "wb") as file:
+        shutil.copyfileobj(content, file)
+    path.unlink()
 
 
 def _is_plain_tar(path: Path) -> bool:

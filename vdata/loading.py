@@ -12,7 +12,7 @@ from typing import Any
 from vdata.card import Card
 from vdata.catalog import check_option, fetch, list_datasets, module_of, near, root_of
 from vdata.errors import PlanError, UnknownDatasetError
-from vdata.find import chosen, files_of, missing
+from vdata.find import chosen, files_of, missing, unpack, without_index
 from vdata.listing import Dataset, source_of
 from vdata.pipe import DataPipe
 from vdata.start import from_folder, open, read
@@ -33,7 +33,7 @@ def load(
     root     the folder that holds the archives as downloaded, or the extracted tree in torchvision's layout;
              by default `$VDATA_HOME/<name>`, else the user's cache folder
     download get the files that are missing first, each checked before it gets its name
-    fake     tiny made-up data in the real on-disk format instead
+    fake     tiny made-up data in the real on-disk format instead (compressed tars unpacked, so that any sample can be read)
     strict   a missing file, or fewer samples than published, raises; False: go on with what is there and warn
     options  see the card: `print(vdata.info(name))`
 
@@ -92,9 +92,16 @@ def _from_url(url: str, split: str | None, root: Any, given: bool, options: Mapp
 
 @cache
 def _fake_root(name: str) -> Path:
-    """A folder with the dataset's fake data; it lives as long as the process."""
+    """A folder with the dataset's fake data; it lives as long as the process.
+
+    Compressed tars are unpacked to plain ones: nobody could make an index of files that are gone with the process, and
+    pipelines that are tried on fakes shuffle.
+    """
     folder = tempfile.TemporaryDirectory(prefix=f"vdata-fake-{Path(name).stem}-")
-    module_of(name).fake(Path(folder.name))
+    module = module_of(name)
+    module.fake(Path(folder.name))
+    for path in without_index(module.card, Path(folder.name)):
+        unpack(path)
     _kept.append(folder)
     return Path(folder.name)
 

@@ -168,6 +168,14 @@ def _published(name, split):
     return Dataset(lambda: module_of(name)).count(split, {n: o.default for n, o in vdata.info(name).options.items()})
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_pipelines_can_be_tried_on_fakes(name):
+    """fake=True gives any sample at once, whatever the real archive is: it shuffles, and it has a length."""
+    for split in vdata.info(name).splits:
+        pipe = vdata.load(name, split, fake=True).take(3)
+        assert {s["__key__"] for s in pipe.shuffle(seed=0)} == {pipe[i]["__key__"] for i in range(len(pipe))}
+
+
 @pytest.mark.parametrize("name", WITH_FILES)
 def test_a_missing_set_says_what_to_put_where(name, tmp_path):
     card = vdata.info(name)

@@ -14,12 +14,12 @@ All of them pickle, and none holds a file open: threads and forked processes sha
 from vdata.files.base import MAX_MEMBER, Files, Members, is_compressed, package_data
 from vdata.files.kept import cache_folder, kept, stamp, unchanged
 from vdata.files.layers import Layers, Moved
-from vdata.files.tars import MAX_HELD, Scanned, Tars, tar_members
+from vdata.files.tars import MAX_HELD, Scanned, Tars, decompressed, tar_members
 from vdata.files.tree import Tree
 from vdata.files.unpacked import Unpacked
 from vdata.files.zips import Zips
 
 __all__ = [
     "MAX_HELD", "MAX_MEMBER", "Files", "Layers", "Members", "Moved", "Scanned", "Tars", "Tree", "Unpacked", "Zips",
-    "cache_folder", "is_compressed", "kept", "package_data", "stamp", "tar_members", "unchanged",
+    "cache_folder", "decompressed", "is_compressed", "kept", "package_data", "stamp", "tar_members", "unchanged",
 ]  # fmt: skip
