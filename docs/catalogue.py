@@ -21,7 +21,7 @@ Without `root` they lie in `$VDATA_HOME/<name>`. `vdata download NAME` fetches, 
 checks all of it, `vdata.load(name, fake=True)` makes tiny files in the same formats, and `vdata.info(name)` is all of this as data (`--json` and `--croissant` on the command line).
 
 A missing file, a frame without its partner, fewer samples than were published: each raises and names what is missing; `strict=False` goes on with a warning.
-What is marked "about" was not confirmed by anybody's real files; the notes say what else is not sure. This page is written by `docs/catalogue.py`.
+What is marked "about" was not confirmed by anybody's real files, and fewer samples than that only warn; the notes say what else is not sure. This page is written by `docs/catalogue.py`.
 """
 
 

@@ -18,7 +18,7 @@ class Field:
     codec     the named encoding at rest, where bytes and type do not tell enough ("kitti_flow")
     meta      what every value carries (views, ignore_index, kind, categories, ...)
     doc       one line for people
-    optional  some samples lack it
+    optional  some samples lack it; on a card: it hangs on an option or on an optional file, and is then in every sample
     suffix    in shards: the member's suffix ("png"); "" elsewhere
     """
 
