@@ -29,6 +29,7 @@ _HOME = {
     "from_iterable": "vdata.start",
     "from_torch": "vdata.start",
     "concat": "vdata.start",
+    "mix": "vdata.start",
     "zip": "vdata.start",
     "DataPipe": "vdata.pipe",
     "register_verb": "vdata.pipe",
@@ -63,4 +64,4 @@ if TYPE_CHECKING:
     from vdata.loading import load
     from vdata.pipe import DataPipe, register_verb
     from vdata.run.loader import Loader
-    from vdata.start import concat, from_coco, from_csv, from_folder, from_iterable, from_torch, open, zip
+    from vdata.start import concat, from_coco, from_csv, from_folder, from_iterable, from_torch, mix, open, zip

@@ -8,7 +8,7 @@ ADVICE = {
     "to": "moving is how, not what: .loader(device=...), or batch.to(device)",
     "fork": "a pipe is a value: use it twice",
     "demux": "write one .filter(fn) for each branch",
-    "mux": "write vdata.concat(a, b), or vdata.zip(a, b)",
+    "mux": "write vdata.mix([a, b]), or vdata.concat(a, b)",
     "groupby": "write .flat_map(fn) over a batch",
     "read_from_stream": "write vdata.open(url)",
     "open_files": "write vdata.open(url) or vdata.from_folder(path)",
@@ -23,6 +23,6 @@ ADVICE = {
     "split_by_node": "ranks are dealt by .loader(); in a foreign loader write .shard(world_size, rank)",
     "split_by_worker": "workers are dealt by themselves",
     "with_options": "how to run is said in .loader(...)",
-    "interleave": "write vdata.concat(a, b).shuffle()",
-    "mix": "write vdata.concat(a, b).shuffle(): mixing by weights comes with the streaming release",
+    "interleave": "write vdata.mix([a, b]), with weights=... or without",
+    "mix": "write vdata.mix([a, b], weights=[0.7, 0.3])",
 }

@@ -8,6 +8,10 @@
     ├── StateError           a state that belongs to another plan, seed or world
     ├── StageTimeoutError    a stage did not answer within the loader's timeout (also a TimeoutError)
     ├── MissingPackageError  an optional package is not installed (also an ImportError)
+    ├── RemoteError          storage did not give what it was asked for, however often
+    │   ├── AccessError      it refuses: credentials, rights, an expired signature, a wrong clock
+    │   ├── MissingFileError nothing of that name is there
+    │   └── ChangedError     the object is another one than a moment ago
     └── DataError            bytes at rest are not what they should be
         ├── DecodeError      a file is broken or of an unknown kind
         ├── ShardError       a tar or a manifest is broken
@@ -17,14 +21,15 @@
 
     DataWarning              something is missing, and it was asked to go on without it
 
-Only `DataError` may be skipped (`on_error="skip"`): all others are mistakes in a program.
+Only `DataError` may be skipped (`on_error="skip"`): all others are mistakes in a program, or of a network, behind which the
+data may well be whole.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 _PLACES = ("url", "shard", "key", "field", "byte")
 
@@ -61,10 +66,8 @@ class MissingPackageError(VdataError, ImportError):
     """An optional package is needed; the message names the extra that brings it."""
 
 
-class DataError(VdataError):
-    """Bytes at rest are not what they should be.
-
-    `what` happened; `url`, `shard`, `key`, `field`, `byte` say where, as far as known (outer layers
+class _Placed(VdataError):
+    """`what` happened; `url`, `shard`, `key`, `field`, `byte` say where, as far as known (outer layers
     add what they know with `at`); `do` says what to do about it.
     """
 
@@ -74,7 +77,7 @@ class DataError(VdataError):
         self.where: dict[str, Any] = {}
         self.at(**where)
 
-    def at(self, **where: Any) -> DataError:
+    def at(self, **where: Any) -> Self:
         """Add what is known of the place; what an inner layer said already stays."""
         unknown = set(where) - set(_PLACES)
         if unknown:
@@ -93,8 +96,28 @@ class DataError(VdataError):
         return _rebuild, (type(self), self.what, self.do, self.where), dict(vars(self))
 
 
-def _rebuild(cls: type[DataError], what: str, do: str, where: dict[str, Any]) -> DataError:
+def _rebuild(cls: type[_Placed], what: str, do: str, where: dict[str, Any]) -> _Placed:
     return cls(what, do=do, **where)
+
+
+class RemoteError(_Placed):
+    """Storage did not give what it was asked for, however often; `what`, `where` and `do` as in a DataError."""
+
+
+class AccessError(RemoteError):
+    """Storage refuses: credentials, rights, an expired signature, a wrong clock."""
+
+
+class MissingFileError(RemoteError):
+    """Nothing of that name is there."""
+
+
+class ChangedError(RemoteError):
+    """The object is another one than a moment ago: what was read of it does not go together."""
+
+
+class DataError(_Placed):
+    """Bytes at rest are not what they should be; `what`, `where` (url, shard, key, field, byte) and `do` say more."""
 
 
 class DataWarning(UserWarning):

@@ -158,7 +158,7 @@ class DataPipe(IterableDataset):
         >>> "seed 3" in str(vdata.from_iterable([]).seed(3))
         True
         """
-        return DataPipe(plan.Seed(self._plan, _seed("seed", n)))
+        return DataPipe(plan.Seed(self._plan, seed_number("seed", n)))
 
     def pipe(self, fn: Callable[..., DataPipe], *args: Any, **kwargs: Any) -> DataPipe:
         """`fn(self, *args, **kwargs)`: a function that adds several stages, in a chain.
@@ -182,7 +182,7 @@ class DataPipe(IterableDataset):
         """
         if buffer_size is not None and _whole("shuffle(buffer_size)", buffer_size) < 1:
             raise PlanError(f"shuffle: buffer_size is at least 1, got {buffer_size}")
-        return DataPipe(plan.Shuffle(self._plan, _seed("shuffle", seed), window, buffer_size))
+        return DataPipe(plan.Shuffle(self._plan, seed_number("shuffle", seed), window, buffer_size))
 
     def repeat(self, n: int | None = None) -> DataPipe:
         """The pipe n times over, each pass shuffled and augmented as an epoch of its own; None: for ever.
@@ -434,7 +434,7 @@ def _function(verb: str, fn: Any) -> Any:
     return fn
 
 
-def _seed(verb: str, n: Any) -> int:
+def seed_number(verb: str, n: Any) -> int:
     """A seed has 64 bits, so that two that differ are never one."""
     if not 0 <= _whole(f"{verb}(seed)", n) < 2**64:
         raise PlanError(f"{verb}: a seed is in 0 .. 2**64 - 1, got {n}")

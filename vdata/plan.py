@@ -18,6 +18,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
+from vdata.blend import Blend
 from vdata.errors import PlanError
 from vdata.field import Field
 from vdata.order import Order
@@ -136,6 +137,15 @@ def _common(fields: list[Field], parts: int) -> Field:
     )
 
 
+def _of_all(sources: tuple[Stage, ...]) -> Fields:
+    """The fields of samples that come from any of these pipes."""
+    known = [s.fields for s in sources]
+    if None in known:
+        return None
+    parts = cast(list[Mapping[str, Field]], known)
+    return {n: _common([p[n] for p in parts if n in p], len(parts)) for part in parts for n in part}
+
+
 @dataclass(frozen=True, eq=False)
 class Concat(Several):
     """One pipe after the other."""
@@ -155,14 +165,59 @@ class Concat(Several):
 
     @property
     def fields(self) -> Fields:
-        known = [s.fields for s in self.sources]
-        if None in known:
-            return None
-        parts = cast(list[Mapping[str, Field]], known)
-        return {n: _common([p[n] for p in parts if n in p], len(parts)) for part in parts for n in part}
+        return _of_all(self.sources)
 
     def blocks(self) -> np.ndarray:
         return np.concatenate([s.blocks() for s in self.sources])
+
+
+@dataclass(frozen=True, eq=False)
+class Mix(Several):
+    """Samples of several pipes in turns that are as frequent as their weights. `weights`: (position, one weight a pipe), from 0 on."""
+
+    weights: tuple[tuple[int, tuple[float, ...]], ...]
+    stop: str = "first"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.blend()
+
+    @property
+    def access(self) -> str:
+        return "dense" if all(s.access == "dense" for s in self.sources) else "stream"
+
+    def blend(self) -> Blend:
+        """The arithmetic of this mix. Where a pipe's length is not known, the mix ends where the reader finds it does."""
+        known = self.access == "dense"
+        lengths = [cast(int, s.extent) if known else math.inf for s in self.sources]
+        return Blend(lengths, dict(self.weights), self.stop if known else "never", self.seed)
+
+    @property
+    def length(self) -> Length:
+        known = self.access == "dense" and all(s.length is not None for s in self.sources)
+        return self.blend().length if known or self.stop == "never" else None
+
+    @property
+    def extent(self) -> int | float:
+        return math.inf if self.length is None else self.length
+
+    @property
+    def fields(self) -> Fields:
+        return _of_all(self.sources)
+
+    def blocks(self) -> np.ndarray:
+        return np.array([self.extent])
+
+    def arguments(self) -> str:
+        schedule = dict(self.weights)
+        weights = list(schedule[0]) if len(schedule) == 1 else {p: list(w) for p, w in schedule.items()}
+        return f"{len(self.sources)} pipes, weights={weights}, stop={self.stop!r}" + (f", seed={self.seed}" if self.seed else "")
+
+    def loses_order(self) -> str:
+        if self.access == "dense":
+            return ""
+        number = next(i for i, s in enumerate(self.sources) if s.access != "dense")
+        return f"pipe {number} of the mix has no index with a sample at every position"
 
 
 @dataclass(frozen=True, eq=False)
@@ -373,6 +428,8 @@ class Shuffle(Stage):
     buffer_size: int | None = None
 
     def __post_init__(self) -> None:
+        if self.buffer_size is None and any(isinstance(s, Mix) for s in line(self.source)):
+            raise PlanError("shuffle: a mix is in an order of its own, by its weights: shuffle each of its pipes, as in vdata.mix([a.shuffle(), b.shuffle()])")
         if self.source.access == "stream" and self.buffer_size is None:
             why = next((w for s in chain(self.source) if (w := s.loses_order())), "the pipe is a stream")
             raise PlanError(f"shuffle: {why}, so it can only be shuffled through a buffer: .shuffle(seed={self.seed}, buffer_size=1000)")

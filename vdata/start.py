@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from vdata import plan
@@ -11,7 +11,7 @@ from vdata.errors import PlanError
 from vdata.own.coco import coco_source
 from vdata.own.csv import csv_source
 from vdata.own.folder import Folder
-from vdata.pipe import DataPipe
+from vdata.pipe import DataPipe, seed_number
 from vdata.plan import Stage
 from vdata.source import Iterated, MapStyle, Source, Stream
 
@@ -169,6 +169,33 @@ def zip(*pipes: DataPipe) -> DataPipe:
     {'__key__': '00000000', 'x': 1, 'y': 2}
     """
     return DataPipe(plan.Zip(_plans("zip", pipes)))
+
+
+def mix(
+    pipes: Sequence[DataPipe], weights: Sequence[float] | Mapping[int, Sequence[float]] | None = None, *, stop: str = "first", seed: int = 0,
+) -> DataPipe:  # fmt: skip
+    """Samples of several pipes in turns, each as often as its weight says: over any thousand positions to within a sample or two.
+
+    Which pipe stands at a position, and how far in it, is a function of the position: a mix of pipes with an index is elastic and
+    resumes exactly. Shuffle each pipe, not the mix. A pipe that is used up begins anew, in another order.
+
+    weights  one number a pipe (default: all alike), or a schedule {0: [1, 0], 50_000: [0.5, 0.5]}: the weights from that sample of the epoch on
+    stop     the epoch ends before the "first" pipe would begin anew, once "all" have been used up, or "never"
+    seed     of the turns
+
+    >>> pipe = vdata.mix([vdata.from_torch([{"x": i} for i in range(6)]), vdata.from_torch([{"x": -1}])], [3, 1], stop="all")
+    >>> [sample["x"] for sample in pipe]
+    [0, 1, -1, 2, 3, -1, 4, 5]
+    """
+    plans = _plans("mix", pipes)
+    if weights is None:
+        weights = [1.0] * len(plans)
+    schedule = weights if isinstance(weights, Mapping) else {0: weights}
+    try:
+        exact = tuple((at, tuple(each)) for at, each in sorted(schedule.items()))
+    except TypeError:
+        raise PlanError(f"mix: weights are one number a pipe, or {{position: numbers}}, got {weights!r}") from None
+    return DataPipe(plan.Mix(plans, exact, stop, seed_number("mix", seed)))
 
 
 def _plans(verb: str, pipes: Sequence[Any]) -> tuple[Stage, ...]:

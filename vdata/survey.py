@@ -27,7 +27,7 @@ def transform(stage: Stage, change: Callable[[Stage], Stage]) -> Stage:
 def bind(stage: Stage, prefix: str = "", seed: int = 0) -> Stage:
     """Write into every Apply its path in the plan as written, and its pipe's seed.
 
-    A path is the verb and how many equal verbs stand beneath it in its pipe ("apply#0"); the pipes of a concat or
+    A path is the verb and how many equal verbs stand beneath it in its pipe ("apply#0"); the pipes of a concat, mix or
     zip have theirs in front ("zip[1]/apply#0"). One seed a pipe: the last `.seed` in it; a pipe without one has its
     parent's.
     """
@@ -94,5 +94,5 @@ def not_elastic(stage: Stage) -> str:
         if s is batch or (batch is None and not s.each):
             break
     if any(isinstance(s, Several) and any(isinstance(b, Batch) for b in chain(s)) for s in chain(stage)):
-        return "a pipe inside a concat or zip is batched already"
+        return "a pipe inside a concat, mix or zip is batched already"
     return ""

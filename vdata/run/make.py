@@ -1,8 +1,11 @@
-"""Compile the indexed part of a plan to one function: make(epoch, position) -> Item, or None for a hole."""
+"""Compile the indexed part of a plan to one function: make(epoch, position) -> Item, or None for a hole.
+
+A stage that only says which position of its source stands where (shuffle, skip, deal) is `vdata.run.place.below`; what a
+position will need of which sources is `vdata.run.place.needs`.
+"""
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from vdata.order import substitutes
 from vdata.rewrite import DecodeApply
 from vdata.run.each import Item, applied, each, keeps, noted, opened, substitution, windowed
 from vdata.run.mixed import mixed, mixes
+from vdata.run.place import below, dealt, part_of, turn_of
 
 Make = Callable[[int, int], Item | None]
 
@@ -40,6 +44,8 @@ def _make(stage: plan.Stage) -> Make:
             return lambda e, p: Item((e, p), read(p))
         case plan.Concat(sources):
             return _concat(sources)
+        case plan.Mix():
+            return _mix(stage)
         case plan.Zip(sources):
             makes = [_make(s) for s in sources]
             return lambda e, p: merge((e, p), [m(e, p) for m in makes])
@@ -57,24 +63,13 @@ def _make(stage: plan.Stage) -> Make:
         return lambda e, p: item if (item := inner(e, p)) is not None and keeps(where, keep, item) else None
     if (change := each(stage)) is not None:
         return lambda e, p: change(item, p) if (item := inner(e, p)) is not None else None
+    if (down := below(stage)) is not None:
+        if isinstance(stage, plan.Pick | plan.Deal):  # a sample keeps the place it had
+            return lambda e, p: inner(*down(e, p))
+        return lambda e, p: _moved(inner(*down(e, p)), e, p)
     match stage:
-        case plan.Shuffle():
-            row = stage.order().row
-            return lambda e, p: _moved(inner(e, row(e, p)), e, p)
-        case plan.Repeat(source):
-            if stage.n is None and source.extent == 0:
-                raise PlanError("repeat: the pipe beneath is empty, so this would never end")
-            return inner if source.extent in (0, math.inf) else _repeat(inner, int(source.extent))
-        case plan.Skip(_, n):
-            return lambda e, p: _moved(inner(e, p + n), e, p)
         case plan.Take():
             return inner
-        case plan.Shard(_, num_shards, index):
-            return lambda e, p: _moved(inner(e, p * num_shards + index), e, p)
-        case plan.Pick(_, positions):
-            return lambda e, p: inner(e, int(positions[p]))
-        case plan.Deal():
-            return lambda e, p: inner(e, _dealt(stage, p))
         case plan.Batch():
             return _batch(stage, inner)
     raise PlanError(f"{stage.name} has no index")  # unreachable for a plan whose access is not "stream"
@@ -82,10 +77,6 @@ def _make(stage: plan.Stage) -> Make:
 
 def _moved(item: Item | None, epoch: int, position: int) -> Item | None:
     return None if item is None else item._replace(at=(epoch, position))
-
-
-def _repeat(inner: Make, length: int) -> Make:
-    return lambda e, p: _moved(inner(e + p // length, p % length), e, p)
 
 
 def merge(at: At, items: list[Item | None]) -> Item:
@@ -102,14 +93,21 @@ def merge(at: At, items: list[Item | None]) -> Item:
 
 
 def _concat(sources: tuple[plan.Stage, ...]) -> Make:
-    makes = [_make(s) for s in sources]
-    starts = [0]
-    for source in sources[:-1]:
-        starts.append(starts[-1] + int(source.extent))
+    makes, part = [_make(s) for s in sources], part_of(sources)
 
     def make(epoch: int, position: int) -> Item | None:
-        child = bisect.bisect_right(starts, position) - 1
-        return _moved(makes[child](epoch, position - starts[child]), epoch, position)
+        child, place = part(position)
+        return _moved(makes[child](epoch, place), epoch, position)
+
+    return make
+
+
+def _mix(stage: plan.Mix) -> Make:
+    makes, turn = [_make(s) for s in stage.sources], turn_of(stage)
+
+    def make(epoch: int, position: int) -> Item | None:
+        child, *place = turn(epoch, position)
+        return _moved(makes[child](*place), epoch, position)
 
     return make
 
@@ -189,7 +187,7 @@ def _place(stage: plan.Stage, epoch: int, position: int) -> At:
             case plan.Pick(source, positions):
                 stage, position = source, int(positions[position])
             case plan.Deal():
-                stage, position = stage.source, _dealt(stage, position)
+                stage, position = stage.source, dealt(stage, position)
             case plan.Map() | plan.Apply() | plan.Decode() | plan.Select() | plan.Rename() | plan.ToTuple() | plan.Seed():
                 stage = stage.source
             case plan.Cache() | plan.Filter() | plan.Enumerate():
@@ -199,8 +197,3 @@ def _place(stage: plan.Stage, epoch: int, position: int) -> At:
             case _:
                 return epoch, position
 
-
-def _dealt(stage: plan.Deal, position: int) -> int:
-    """The source's position that is this rank's number `position`."""
-    place = stage.first + position * stage.world
-    return place % int(stage.source.length) if stage.uneven == "pad" else place

@@ -21,9 +21,9 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from vdata.errors import PlanError, StageTimeoutError, VdataError
 from vdata.plan import Stage, chain
+from vdata.pool import Pool
 from vdata.run.each import Item
 from vdata.run.make import Node, compile
-from vdata.run.pool import Pool
 
 CHUNK = 16  # samples a hand-off, where an item is a sample
 _NODES = 64  # compiled plans that an engine keeps: one a pipe, more where streams draw from several

@@ -7,6 +7,7 @@ plan is compiled and run by the engine; here is only what must see the items one
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -66,6 +67,8 @@ def follow(stage: plan.Stage, engine: Inline, epoch: int, cursor: Cursor) -> Fee
             return _concat(sources, engine, epoch, cursor)
         case plan.Zip(sources):
             return _zip(sources, engine, epoch, cursor)
+        case plan.Mix():
+            return _mix(stage, engine, epoch, cursor)
         case plan.Shuffle():
             return _shuffle(stage, engine, epoch, cursor)
         case plan.Cache():
@@ -218,6 +221,30 @@ def _zip(sources: tuple[plan.Stage, ...], engine: Inline, epoch: int, cursor: Cu
             raise PlanError(f"zip: pipe {ended[0]} ended before the others: cut the longer ones with .take(n)")
         pairs = [r for r in row if r is not None]
         yield merge(pairs[0][0].at, [item for item, _ in pairs]), [after for _, after in pairs]
+
+
+def _mix(stage: plan.Mix, engine: Inline, epoch: int, cursor: Cursor) -> Feed:
+    """Turns by the weights; a pipe that ends begins anew, as its next epoch, until the mix stops."""
+    pick = stage.blend().pick
+    position, passes, inner = cursor or (0, [0] * len(stage.sources), [None] * len(stage.sources))
+    passes, inner = list(passes), list(inner)
+    feeds = [follow(s, engine, epoch + n, c) for s, n, c in zip(stage.sources, passes, inner, strict=True)]
+    while True:
+        child = pick(epoch, position)[0]
+        found = next(feeds[child], None)
+        if found is None:
+            if stage.stop == "first":
+                return
+            if inner[child] is None:
+                raise PlanError(f"mix: pipe {child} is empty")
+            passes[child], inner[child] = passes[child] + 1, None
+            if stage.stop == "all" and all(passes):
+                return
+            feeds[child] = follow(stage.sources[child], engine, epoch + passes[child], None)
+            continue
+        item, inner[child] = found
+        position += 1
+        yield item._replace(at=(epoch, child, *item.at)), [position, list(passes), copy.deepcopy(inner)]
 
 
 def _shuffle(stage: plan.Shuffle, engine: Inline, epoch: int, cursor: Cursor) -> Feed:

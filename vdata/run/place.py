@@ -1,0 +1,105 @@
+"""Where things stand: which position of its source a stage delivers, and which samples of which sources a position will need."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable, Iterator
+
+from vdata import plan
+from vdata.errors import PlanError
+from vdata.source import Source
+
+Down = Callable[[int, int], tuple[int, int]]  # (epoch, position) of a stage -> those of its source
+Needs = Callable[[int, int], Iterator[tuple[Source, int]]]
+
+
+def below(stage: plan.Stage) -> Down | None:
+    """The arithmetic of a stage that moves positions; None for stages that leave them where they are, or do more."""
+    match stage:
+        case plan.Shuffle():
+            row = stage.order().row
+            return lambda e, p: (e, row(e, p))
+        case plan.Repeat(source):
+            if stage.n is None and source.extent == 0:
+                raise PlanError("repeat: the pipe beneath is empty, so this would never end")
+            if source.extent in (0, math.inf):
+                return lambda e, p: (e, p)
+            length = int(source.extent)
+            return lambda e, p: (e + p // length, p % length)
+        case plan.Skip(_, n):
+            return lambda e, p: (e, p + n)
+        case plan.Shard(_, num_shards, index):
+            return lambda e, p: (e, p * num_shards + index)
+        case plan.Pick(_, positions):
+            return lambda e, p: (e, int(positions[p]))
+        case plan.Deal():
+            return lambda e, p: (e, dealt(stage, p))
+    return None
+
+
+def dealt(stage: plan.Deal, position: int) -> int:
+    """The source's position that is this rank's number `position`."""
+    place = stage.first + position * stage.world
+    return place % int(stage.source.length) if stage.uneven == "pad" else place
+
+
+def part_of(sources: tuple[plan.Stage, ...]) -> Callable[[int], tuple[int, int]]:
+    """Position of a concat -> (number of the pipe, position in it)."""
+    starts = [0]
+    for source in sources[:-1]:
+        starts.append(starts[-1] + int(source.extent))
+
+    def part(position: int) -> tuple[int, int]:
+        child = bisect.bisect_right(starts, position) - 1
+        return child, position - starts[child]
+
+    return part
+
+
+def turn_of(stage: plan.Mix) -> Callable[[int, int], tuple[int, int, int]]:
+    """(epoch, position) of a mix -> (number of the pipe, epoch and position in it).
+
+    A pipe that is used up begins anew as another epoch; the epochs of two epochs of the mix are never the same.
+    """
+    blend = stage.blend()
+
+    def turn(epoch: int, position: int) -> tuple[int, int, int]:
+        child, had = blend.pick(epoch, position)
+        length = blend.lengths[child]
+        if length == math.inf:
+            return child, epoch, had
+        return child, epoch * blend.passes[child] + had // int(length), had % int(length)
+
+    return turn
+
+
+def needs(stage: plan.Stage) -> Needs:
+    """The samples that will be read for a position, as far as the plan alone tells (partners of a MixUp are left out)."""
+    match stage:
+        case plan.Read(source):
+            return lambda e, p: iter(((source, p),)) if isinstance(source, Source) else iter(())
+        case plan.Concat(sources):
+            inner, part = [needs(s) for s in sources], part_of(sources)
+
+            def of_part(epoch: int, position: int) -> Iterator[tuple[Source, int]]:
+                child, place = part(position)
+                return inner[child](epoch, place)
+
+            return of_part
+        case plan.Mix(sources):
+            inner, turn = [needs(s) for s in sources], turn_of(stage)
+
+            def of_turn(epoch: int, position: int) -> Iterator[tuple[Source, int]]:
+                child, *place = turn(epoch, position)
+                return inner[child](*place)
+
+            return of_turn
+        case plan.Zip(sources):
+            inner = [needs(s) for s in sources]
+            return lambda e, p: (need for each in inner for need in each(e, p))
+        case plan.Batch(source, size):
+            one, end = needs(source), source.extent
+            return lambda e, p: (need for q in range(p * size, int(min(p * size + size, end))) for need in one(e, q))
+    one, down = needs(stage.source), below(stage)
+    return one if down is None else lambda e, p: one(*down(e, p))
