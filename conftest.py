@@ -1,6 +1,12 @@
 """Names that doctests may use: vdata, torch, T and the seven types; and three small functions of a sample."""
 
+import os
+import tempfile
+
 import pytest
+
+# Nothing that a test reads stays in the machine's cache, and nothing comes from there.
+os.environ["VDATA_CACHE"] = tempfile.mkdtemp(prefix="vdata-cache-")
 
 
 def even(sample):

@@ -57,6 +57,7 @@ MADE = {
     "Seed": lambda: base().seed(4),
     "Concat": lambda: vdata.concat(base(), base()),
     "Zip": lambda: vdata.zip(base(), base().rename(y="x")),
+    "Mix": lambda: vdata.mix([base(), base()]),
 }
 
 

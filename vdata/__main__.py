@@ -1,8 +1,9 @@
-"""The command line: `vdata list | info | download | index | verify | show | preview | pack | doctor`. Each says what it does with --help."""
+"""The command line: `vdata list | info | download | index | verify | show | preview | pack | cache | doctor`. Each says what it does with --help."""
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 import warnings
@@ -12,6 +13,7 @@ from typing import Any
 
 import click
 
+from vdata.cache_commands import cache
 from vdata.errors import DataWarning, VdataError
 
 
@@ -148,35 +150,72 @@ def preview(source: str, split: str | None, root: str | None, fake: bool, output
 @main.command()
 @_source
 @click.argument("url")
+@click.option("--executor", type=click.Choice(["serial", "process", "ray"]), default="serial", show_default=True, help="Who writes the shards.")
+@click.option("--workers", type=int, help="How many at once.")
 @click.option("--samples-per-shard", default=10_000, show_default=True)
+@click.option("--bytes-per-shard", default="256MiB", show_default=True, help="As 500MB or 1GiB.")
+@click.option("--longest", type=int, help="Make pictures smaller whose longer side has more pixels, and all that lies on them.")
+@click.option("--format", type=click.Choice(["jpeg", "webp", "png"]), help="Encode pictures of other formats anew.")
+@click.option("--quality", default=90, show_default=True, help="Of JPEG and WebP, 1 to 100.")
+@click.option("--restart-markers", is_flag=True, help="With --format jpeg: encode all pictures anew, so that decoders can begin at any row.")
 @click.option("--overwrite", is_flag=True, help="Replace a data set that is already there.")
-def pack(source: str, split: str | None, root: str | None, fake: bool, url: str, samples_per_shard: int, overwrite: bool) -> None:
-    """Write SOURCE to shards in the folder URL."""
-    packed = _pipe(source, split, root, fake).pack(url, samples_per_shard=samples_per_shard, overwrite=overwrite)
-    click.echo(packed)
+def pack(source: str, split: str | None, root: str | None, fake: bool, url: str, bytes_per_shard: str, **options: Any) -> None:
+    """Write SOURCE to shards in the folder URL. After a kill, the same command finishes what it began."""
+    from vdata.shards.cache import parse_size
+
+    click.echo(_pipe(source, split, root, fake).pack(url, bytes_per_shard=parse_size(bytes_per_shard), **options))
 
 
 @main.command()
 @click.argument("source")
 @click.argument("folder", required=False)
 @click.option("--root", help="The folder that holds a catalogue dataset's files.")
-def index(source: str, folder: str | None, root: str | None) -> None:
+@click.option("--headers", is_flag=True, help="Walk the tars' headers, whatever index files of DALI or Energon lie beside them.")
+def index(source: str, folder: str | None, root: str | None, headers: bool) -> None:
     """Make what gives access to any sample at once.
 
     SOURCE is a dataset of the catalogue: seek indexes of its compressed archives. Or anybody's webdataset tars
-    ("a/{000..12}.tar", or a folder): their manifest is written into FOLDER.
+    ("a/{000..12}.tar", or a folder, here or in a bucket): their manifest is written into FOLDER, or beside them if they
+    are on this machine. Of tars in a bucket the headers are read, not the data.
     """
     from vdata.catalog import build_index, list_datasets, near
+    from vdata.errors import UnknownDatasetError
+    from vdata.shards.fetch import expand
     from vdata.shards.manifest import Manifest
+    from vdata.shards.rows import ABSENT
 
-    if folder is not None:
-        click.echo(repr(Manifest.index(source).save(folder)))
-    elif _is_dataset(source):
+    if folder is None and _is_dataset(source):
         made = build_index(source, root)
         click.echo("\n".join(map(str, made)) if made else f"{source}: there is no compressed archive without an index")
-    else:
-        hint = near(source, list_datasets())
-        raise click.UsageError(f"{source!r} is no dataset of the catalogue{hint}, and tars need a FOLDER for their manifest")
+        return
+    try:
+        tars = expand(source)
+    except UnknownDatasetError as error:
+        raise click.UsageError(f"{source!r} is no dataset of the catalogue{near(source, list_datasets())}, and {error}") from None
+    place = _beside(tars) if folder is None else folder
+    manifest = Manifest.index(tars, use_index_files=not headers).save(place)
+    click.echo(repr(manifest))
+    for name, sizes in zip(manifest.fields, manifest.sizes.T, strict=True):
+        there = sizes[sizes != ABSENT]
+        click.echo(f"  {name:<16}  {len(there)} files, {int(there.sum(dtype='u8')):,} bytes")
+
+
+def _beside(tars: list[str]) -> str:
+    """The folder of the tars, if a manifest in it would speak of all that are there, and replace none that says more."""
+    from vdata.shards.fetch import tars_in
+    from vdata.shards.files import NAME
+    from vdata.shards.manifest import Manifest
+    from vdata.shards.urls import common_base, local_path
+
+    base, names = common_base(tars)
+    path = local_path(base or ".")
+    if path is None or not os.access(path, os.W_OK):
+        raise click.UsageError("nothing can be written beside these tars: name a FOLDER for their manifest")
+    if not set(names).issuperset(map(os.path.basename, tars_in(path))):
+        raise click.UsageError(f"a manifest in {path} would hide the other tars there: name a FOLDER for that of these")
+    if os.path.exists(os.path.join(path, NAME)) and Manifest.load(path).crc is not None:
+        raise click.UsageError(f"the manifest in {path} has checksums, which an index of tars has not: name another FOLDER")
+    return path
 
 
 @main.command()
@@ -243,6 +282,8 @@ def doctor() -> None:
         except metadata.PackageNotFoundError:
             click.echo(f"{name} is not installed")
 
+
+main.add_command(cache)
 
 if __name__ == "__main__":
     main()

@@ -24,6 +24,7 @@ from vdata.order import Bijection
 STOPS = ("first", "all", "never")
 _CYCLE = 1024
 _LEAST = Fraction(1, 1 << 19)  # a smaller share would need cycles of more than a million
+_MANY = 1 << 20  # passes: what an endless mix that is cut by .take(n), or an endless pipe, is thought never to reach in an epoch
 
 Length = int | float
 
@@ -68,8 +69,12 @@ class Blend:
         if not all(used):
             raise PlanError(f"mix: pipe {used.index(False)} has no weight at any time: leave it out")
         self.length = self._length(stop)
-        self.passes = [1 if self.length == math.inf else max(1, -(-had // int(n))) if n != math.inf else 1 for had, n in zip(self._had(), lengths, strict=True)]
+        self.passes = [_MANY if math.inf in (self.length, n) else max(1, -(-had // int(n))) for had, n in zip(self._had(), lengths, strict=True)]
+        self._written = (lengths, weights, stop, seed)
         self._table = lru_cache(maxsize=8)(self._make_table)
+
+    def __reduce__(self):
+        return Blend, self._written
 
     def pick(self, epoch: int, position: int) -> tuple[int, int]:
         """(number of the pipe, how many samples it has given before) at a position."""

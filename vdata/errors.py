@@ -6,6 +6,7 @@
     ├── NoKernelError        a transform does not know how to move this type (also a TypeError)
     ├── UnknownDatasetError  no dataset or URL of that name (also a LookupError)
     ├── StateError           a state that belongs to another plan, seed or world
+    ├── WorkerError          worker processes died at one place again and again
     ├── StageTimeoutError    a stage did not answer within the loader's timeout (also a TimeoutError)
     ├── MissingPackageError  an optional package is not installed (also an ImportError)
     ├── RemoteError          storage did not give what it was asked for, however often
@@ -60,6 +61,10 @@ class StateError(VdataError, ValueError):
 
 class StageTimeoutError(VdataError, TimeoutError):
     """A stage did not answer within the loader's timeout."""
+
+
+class WorkerError(VdataError, RuntimeError):
+    """Worker processes died at one place again and again."""
 
 
 class MissingPackageError(VdataError, ImportError):

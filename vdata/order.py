@@ -3,7 +3,7 @@
     index i  ->  lane i % L, depth i // L  ->  a place on the line of shards  ->  row
 
 The line is the shards in an order keyed by (seed, epoch). It is cut into L lanes of equal length (a shard may
-straddle two), each lane is walked window by window, each window shuffled by a keyed bijection. What is held per
+straddle two), each lane is walked window by window, every second one backwards, each window shuffled by a keyed bijection. What is held per
 epoch is a prefix sum over shards. Everything is a function of (sizes, seed, epoch): never of ranks, workers or
 of where the data lies (docs/design/0002-order.md).
 """
@@ -146,7 +146,8 @@ class _Epoch:
             return int(self.all(index))
         lane, depth = index % order.lanes, index // order.lanes
         cuts = self.cuts(lane)
-        place = int(cuts[0]) + depth
+        # Every second lane is walked backwards: two lanes that share a shard then need it at the same time.
+        place = int(cuts[-1]) - 1 - depth if lane % 2 else int(cuts[0]) + depth
         number = int(np.searchsorted(cuts, place, side="right")) - 1
         start = int(cuts[number])
         place = start + int(self.window(lane, number)(place - start))

@@ -322,7 +322,7 @@ class DataPipe(IterableDataset):
     def loader(
         self, workers: int | None = None, *, mode: str = "thread", device: Any = None, prefetch: int = 2, pin_memory: bool | None = None,
         rank: int | None = None, world_size: int | None = None, uneven: str = "drop", timeout: float = 300.0,
-        multiprocessing_context: str = "forkserver",
+        multiprocessing_context: str = "forkserver", executor: str | None = None,
     ) -> Loader:  # fmt: skip
         """A `Loader`: the same samples in the same order, whatever is said here.
 
@@ -334,6 +334,8 @@ class DataPipe(IterableDataset):
         uneven      "drop": all ranks get equally many samples, at most world_size - 1 are left out; "pad": some are
                     repeated instead; "exact": neither, so ranks may differ by one
         timeout     seconds that one result may take (in process mode the start of the workers counts too)
+        executor    "ray": `workers` actors on a Ray cluster compute the items and this process delivers them, in order; one that dies
+                    loses nothing
 
         >>> loader = vdata.from_torch([{"x": 1}]).loader(workers=2)
         >>> len(loader), loader.state_dict()["position"]
@@ -341,7 +343,7 @@ class DataPipe(IterableDataset):
         """
         return Loader(
             self._plan, workers=workers, mode=mode, device=device, prefetch=prefetch, pin_memory=pin_memory, rank=rank,
-            world_size=world_size, uneven=uneven, timeout=timeout, multiprocessing_context=multiprocessing_context,
+            world_size=world_size, uneven=uneven, timeout=timeout, multiprocessing_context=multiprocessing_context, executor=executor,
         )  # fmt: skip
 
     def pack(self, url: str, **options: Any) -> DataPipe:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -180,12 +181,13 @@ class Mix(Several):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self.blend()
+        _ = self.blend
 
     @property
     def access(self) -> str:
         return "dense" if all(s.access == "dense" for s in self.sources) else "stream"
 
+    @cached_property
     def blend(self) -> Blend:
         """The arithmetic of this mix. Where a pipe's length is not known, the mix ends where the reader finds it does."""
         known = self.access == "dense"
@@ -195,7 +197,7 @@ class Mix(Several):
     @property
     def length(self) -> Length:
         known = self.access == "dense" and all(s.length is not None for s in self.sources)
-        return self.blend().length if known or self.stop == "never" else None
+        return self.blend.length if known or self.stop == "never" else None
 
     @property
     def extent(self) -> int | float:
@@ -428,7 +430,7 @@ class Shuffle(Stage):
     buffer_size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.buffer_size is None and any(isinstance(s, Mix) for s in line(self.source)):
+        if (self.buffer_size is None or self.source.access != "stream") and any(isinstance(s, Mix) for s in line(self.source)):
             raise PlanError("shuffle: a mix is in an order of its own, by its weights: shuffle each of its pipes, as in vdata.mix([a.shuffle(), b.shuffle()])")
         if self.source.access == "stream" and self.buffer_size is None:
             why = next((w for s in chain(self.source) if (w := s.loses_order())), "the pipe is a stream")

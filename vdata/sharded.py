@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from crc32c import crc32c
 
 from vdata.encoded import Encoded
-from vdata.errors import ChecksumError, ShardError, UnknownDatasetError, redact
-from vdata.shards.fetch import Fetcher, exists
+from vdata.errors import ChecksumError, RemoteError, ShardError, UnknownDatasetError, redact
+from vdata.shards.cache import Cache
+from vdata.shards.fetch import Fetcher
+from vdata.shards.foreign import is_there
 from vdata.shards.manifest import Manifest, Place
-from vdata.shards.urls import join
+from vdata.shards.storage import has_magic
+from vdata.shards.urls import join, local_path, scheme
 from vdata.source import Sample, Source
 
 
 class Sharded(Source):
     """Samples of tars: vdata's, with a manifest, or anybody's webdataset tars, indexed when they are opened."""
 
-    def __init__(self, manifest: Manifest, name: str, *, orient: bool = True):
+    def __init__(self, manifest: Manifest, name: str, *, orient: bool = True, cache: Cache | None = None):
         private = sorted(n for n in manifest.fields if n.startswith("__"))
         if private:
             raise ShardError(f"a field called {private[0]} would stand in for what vdata itself says of a sample", url=name, do="rename it in the tars")
@@ -28,37 +31,97 @@ class Sharded(Source):
         self.sizes = manifest.shard_sizes
         self.columns = manifest.columns
         self.digest = manifest.digest
-        self.fetcher = Fetcher(manifest.base)
+        # Checksums of all records vouch for what the cache holds; without them only the server's ETag does.
+        stamp = "" if manifest.crc is None else manifest.digest
+        self.fetcher = Fetcher(manifest.base, sizes={s.name: s.bytes for s in manifest.shards}, stamp=stamp, cache=cache)
+        self.far = self.fetcher.far
+
+    def __reduce__(self):
+        return _sharded, (self.manifest, self.name, self.orient, self.fetcher.cache)
 
     @classmethod
-    def open(cls, url: str | os.PathLike[str] | Sequence[str], *, orient: bool = True) -> Sharded:
+    def open(
+        cls, url: str | os.PathLike[str] | Sequence[str], *, orient: bool = True, cache: bool | str | os.PathLike[str] | None = None,
+        cache_limit: int | str | None = None,
+    ) -> Sharded:  # fmt: skip
         """The shards at `url`: a folder with a manifest, a folder of tars, "a/{00..12}.tar", or a list of tars."""
+        options = {"orient": orient, "cache": cache, "cache_limit": cache_limit}
         if isinstance(url, (str, os.PathLike)):
             folder = os.fspath(url)
-            if folder.endswith("manifest.json") or exists(join(folder, "manifest.json")):
-                return cls(Manifest.load(folder), redact(folder), orient=orient)
+            if folder.endswith("manifest.json") or (_is_folder(folder) and is_there(join(folder, "manifest.json"))):
+                return cls._of(Manifest.load(folder), redact(folder), **options)
         try:
             manifest = Manifest.index(url)
         except FileNotFoundError as error:
             raise UnknownDatasetError(f"there is nothing at {redact(url)!r}: {error}") from None
         if not manifest.shards:
             raise UnknownDatasetError(f"there is no manifest.json and no *.tar at {redact(url)!r}")
-        return cls(manifest, redact(url if isinstance(url, (str, os.PathLike)) else f"{len(url)} tars"), orient=orient)
+        return cls._of(manifest, redact(url if isinstance(url, (str, os.PathLike)) else f"{len(url)} tars"), **options)
+
+    @classmethod
+    def _of(cls, manifest: Manifest, name: str, *, orient: bool, cache: Any, cache_limit: Any) -> Sharded:
+        return cls(manifest, name, orient=orient, cache=_cache(manifest.base, cache, cache_limit))
+
+    def prepare(self, indices: Iterable[int]) -> None:
+        shards = self.manifest.shards
+        self.fetcher.prepare((shards[places[0].shard].name, *_extent(places)) for i in indices if (places := tuple(self.manifest.members(i).values())))
 
     def read(self, index: int) -> Sample:
-        key = self.manifest.key(index)
-        return {"__key__": key, **{n: self._leaf(key, n, place) for n, place in self.manifest.members(index).items()}}
-
-    def _leaf(self, key: str, field: str, place: Place) -> Encoded:
-        shard = self.manifest.shards[place.shard].name
-        where = {"url": redact(join(self.manifest.base, shard)), "shard": shard, "key": key, "field": field, "byte": place.byte}
+        key, places = self.manifest.key(index), self.manifest.members(index)
+        if not places:
+            return {"__key__": key}
+        shard = self.manifest.shards[next(iter(places.values())).shard].name
+        start, length = _extent(places.values())
         try:
-            data = self.fetcher.read(shard, place.byte, place.size)
-        except ShardError as error:
-            raise error.at(**where) from error.__cause__
-        if place.crc is not None and crc32c(data) != place.crc:
-            raise ChecksumError("the bytes are not those that were written", do="restore the shard from a good copy, or leave it out with .decode(on_error='skip')", **where)
+            data = self.fetcher.read(shard, start, length)
+            wrong = _wrong(data, start, places)
+            if wrong and self.far:
+                data = self.fetcher.read_again(shard, start, length)
+                wrong = _wrong(data, start, places)
+        except (RemoteError, ShardError) as error:
+            raise error.at(key=key, shard=shard) from error.__cause__
+        if wrong:
+            do = "restore the shard from a good copy, or leave it out with .decode(on_error='skip')"
+            raise ChecksumError("the bytes are not those that were written", do=do, **self._where(shard, key, wrong, places[wrong]))
+        return {"__key__": key, **{n: self._leaf(data[p.byte - start : p.byte - start + p.size], n, p, self._where(shard, key, n, p)) for n, p in places.items()}}
+
+    def _leaf(self, data: memoryview, field: str, place: Place, where: dict[str, Any]) -> Encoded:
         known = self.fields[field]
         meta: dict[str, Any] = dict(known.meta)
         orient = meta.pop("orient", self.orient)
         return Encoded(data, known.type, place.suffix, known.codec, meta, where, orient)
+
+    def _where(self, shard: str, key: str, field: str, place: Place) -> dict[str, Any]:
+        return {"url": redact(join(self.manifest.base, shard)), "shard": shard, "key": key, "field": field, "byte": place.byte}
+
+
+def _sharded(manifest: Manifest, name: str, orient: bool, cache: Cache | None) -> Sharded:
+    return Sharded(manifest, name, orient=orient, cache=cache)
+
+
+def _is_folder(url: str) -> bool:
+    """Whether a URL can be that of a folder, as far as it tells."""
+    if local_path(url) is not None:
+        return True
+    return not (url.split("?")[0].endswith(".tar") or has_magic(url) or "{" in url)
+
+
+def _cache(base: str, asked: bool | str | os.PathLike[str] | None, limit: int | str | None) -> Cache | None:
+    """The cache that was asked for; by default the machine's, for all that comes over a network."""
+    if asked is False or local_path(base) is not None or (asked is None and scheme(base) == "memory"):
+        return None
+    return Cache(None if asked in (None, True) else os.fspath(asked), limit)
+
+
+def _extent(places: Collection[Place]) -> tuple[int, int]:
+    """(first byte, bytes) of what holds all fields of a sample, which are adjacent in their shard."""
+    start = min(place.byte for place in places)
+    return start, max(place.byte + place.size for place in places) - start
+
+
+def _wrong(data: memoryview, start: int, places: Mapping[str, Place]) -> str:
+    """The first field whose bytes are not those that were written; "" if there is none."""
+    for field, place in places.items():
+        if place.crc is not None and crc32c(data[place.byte - start : place.byte - start + place.size]) != place.crc:
+            return field
+    return ""

@@ -33,6 +33,7 @@ class Source(ABC):
     sizes    int64: samples in each contiguous block that is cheap to read together (a shard); their sum is the length
     columns  name -> array of N scalars known without reading a sample: what `.filter(where=...)` can ask
     digest   stands for the content: two sources with one digest hold the same samples in the same order
+    far      whether reading takes a round trip, so that `prepare` is worth while
     """
 
     name: str
@@ -40,6 +41,7 @@ class Source(ABC):
     sizes: np.ndarray
     columns: Mapping[str, np.ndarray]
     digest: str
+    far: bool = False
 
     def __len__(self) -> int:
         return int(self.sizes.sum())
@@ -47,6 +49,9 @@ class Source(ABC):
     @abstractmethod
     def read(self, index: int) -> Sample:
         """Sample `index`, undecoded; a DataError names what is broken."""
+
+    def prepare(self, indices: Iterable[int]) -> None:
+        """These will be read soon: begin to bring them, and return at once. Reading needs no preparation."""
 
 
 class Stream(ABC):

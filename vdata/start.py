@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 from vdata import plan
@@ -141,16 +143,26 @@ def from_coco(
     return read(coco_source(json, images, categories=categories, masks=masks, orient=orient))
 
 
-def open(url: str | Sequence[str], **options: Any) -> DataPipe:
+def open(
+    url: str | Sequence[str], *, orient: bool = True, cache: bool | str | os.PathLike[str] | None = None, cache_limit: int | str | None = None,
+) -> DataPipe:  # fmt: skip
     """Shards: a folder that vdata packed, or webdataset tars of anybody's ("data/{000..146}.tar", a list, a folder).
 
-    Samples of foreign tars have their extensions as fields ("jpg", "cls", "seg.png"), decoded by suffix.
+    A path, http://, https://, s3://, gs://, az://, hf:// or memory://; credentials come from their providers' usual places.
+    Samples of foreign tars have their extensions as fields ("jpg", "cls", "seg.png"), decoded by suffix; their index is made by
+    reading headers alone, each time: `vdata index URL FOLDER` keeps it.
 
-    orient     whether the EXIF orientation of foreign pictures is applied (default True)
+    orient       whether the EXIF orientation of foreign pictures is applied (default True)
+    cache        where bytes from far away are kept for the next epoch and for other processes: by default the machine's
+                 cache (VDATA_CACHE, or the user's folder for caches), a folder of one's own, or False: nowhere
+    cache_limit  its size at most, as in "50GB" (VDATA_CACHE_LIMIT; by default half of what is free, at most 200 GB)
+
+    Raises UnknownDatasetError where there is nothing, a RemoteError where storage does not answer or refuses, a ShardError for
+    what is no tar or no manifest.
     """
     from vdata.sharded import Sharded
 
-    return read(Sharded.open(url, **options))
+    return read(Sharded.open(url, orient=orient, cache=cache, cache_limit=cache_limit))
 
 
 def concat(*pipes: DataPipe) -> DataPipe:
@@ -174,7 +186,7 @@ def zip(*pipes: DataPipe) -> DataPipe:
 def mix(
     pipes: Sequence[DataPipe], weights: Sequence[float] | Mapping[int, Sequence[float]] | None = None, *, stop: str = "first", seed: int = 0,
 ) -> DataPipe:  # fmt: skip
-    """Samples of several pipes in turns, each as often as its weight says: over any thousand positions to within a sample or two.
+    """Samples of several pipes in turns, each as often as its weight says: to within one sample over each 1,024 positions.
 
     Which pipe stands at a position, and how far in it, is a function of the position: a mix of pipes with an index is elastic and
     resumes exactly. Shuffle each pipe, not the mix. A pipe that is used up begins anew, in another order.
@@ -187,15 +199,24 @@ def mix(
     >>> [sample["x"] for sample in pipe]
     [0, 1, -1, 2, 3, -1, 4, 5]
     """
+    if isinstance(pipes, DataPipe):
+        raise PlanError("mix takes a list of pipes: write vdata.mix([a, b], weights=[0.7, 0.3])")
     plans = _plans("mix", pipes)
     if weights is None:
         weights = [1.0] * len(plans)
     schedule = weights if isinstance(weights, Mapping) else {0: weights}
     try:
-        exact = tuple((at, tuple(each)) for at, each in sorted(schedule.items()))
-    except TypeError:
+        exact = tuple((operator.index(at), tuple(map(_number, each))) for at, each in sorted(schedule.items()))
+    except (TypeError, OverflowError):
         raise PlanError(f"mix: weights are one number a pipe, or {{position: numbers}}, got {weights!r}") from None
     return DataPipe(plan.Mix(plans, exact, stop, seed_number("mix", seed)))
+
+
+def _number(weight: Any) -> float:
+    """One way of writing a weight: a state does not tell 1 from 1.0, or numpy's from Python's."""
+    if not isinstance(weight, Real):
+        raise TypeError
+    return float(weight)
 
 
 def _plans(verb: str, pipes: Sequence[Any]) -> tuple[Stage, ...]:

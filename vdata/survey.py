@@ -65,13 +65,13 @@ def seeds(stage: Stage) -> int | list[int]:
 
 
 def steps(stage: Stage) -> list[str]:
-    """One line for every stage that decides which samples come in which order: what the digest is made of."""
+    """One line for every stage that decides which samples come in which order; of a source its name, and last its digest."""
     return [f"{s.name}({s.arguments()})" + (f" {s.source.digest}" if isinstance(s, Read) else "") for s in chain(stage) if s.orders]
 
 
 def digest(stage: Stage) -> str:
-    """16 hex digits: equal for plans that deliver the same samples in the same order."""
-    return digest_of(*steps(stage))
+    """16 hex digits: equal for plans that deliver the same samples in the same order, wherever their data lies."""
+    return digest_of(*(s.source.digest if isinstance(s, Read) else f"{s.name}({s.arguments()})" for s in chain(stage) if s.orders))
 
 
 def first_batch(stage: Stage) -> Stage | None:

@@ -14,8 +14,10 @@ import torch
 
 from vdata import plan
 from vdata.errors import NoIndexError, PlanError
+from vdata.run.actors import Actors
 from vdata.run.device import to_device
-from vdata.run.ring import Inline, Processes, Threads
+from vdata.run.processes import Processes
+from vdata.run.ring import Inline, Threads
 from vdata.run.walk import State, Walk
 from vdata.source import Stream
 
@@ -31,21 +33,25 @@ class Loader:
     def __init__(
         self, written: plan.Stage, *, workers: int | None = None, mode: str = "thread", device: Any = None, prefetch: int = 2,
         pin_memory: bool | None = None, rank: int | None = None, world_size: int | None = None, uneven: str = "drop",
-        timeout: float = 300.0, multiprocessing_context: str = "forkserver",
+        timeout: float = 300.0, multiprocessing_context: str = "forkserver", executor: str | None = None,
     ):  # fmt: skip
         if mode not in ("thread", "process", "inline"):
             raise PlanError(f'mode is "thread", "process" or "inline", got {mode!r}')
+        if executor not in (None, "ray"):
+            raise PlanError(f'executor is None (workers of this process, see mode) or "ray", got {executor!r}')
+        if executor and mode != "thread":
+            raise PlanError(f'executor="ray" and mode={mode!r} both say who computes: give one of them')
         if prefetch < 1 or not timeout or timeout < 0 or (workers is not None and workers < 0):
             raise PlanError(f"prefetch and timeout must be positive and workers not negative, got {prefetch}, {timeout}, {workers}")
         if not all(isinstance(n, int) for n in (prefetch, *(() if workers is None else (workers,)))):
             raise PlanError(f"workers and prefetch are whole numbers, got {workers!r}, {prefetch!r}")
         if mode == "inline" and workers:
             raise PlanError(f'mode="inline" has no workers, got workers={workers}: leave it out, or use mode="thread"')
-        if mode == "process":
-            _fit_for_processes(written)
+        if mode == "process" or executor:
+            _fit_for_processes(written, 'mode="process"' if mode == "process" else 'executor="ray"')
         rank, world_size = _world(rank, world_size)
         self.walk = Walk(written, rank=rank, world=world_size, uneven=uneven)
-        self.mode = "inline" if workers == 0 else mode
+        self.mode = executor or ("inline" if workers == 0 else mode)
         self.workers = _cores() if workers is None else workers
         self.device = None if device is None else torch.device(device)
         cuda = self.device is not None and self.device.type == "cuda"
@@ -62,6 +68,8 @@ class Loader:
         ahead = self.prefetch * max(1, self.workers)
         if self.mode == "thread":
             return Threads(self.workers, ahead, self.timeout)
+        if self.mode == "ray":
+            return Actors(max(1, self.workers), ahead, self.timeout)
         if self.mode == "process":
             return Processes(self.workers, ahead, self.timeout, self.context)
         return Inline()
@@ -175,11 +183,11 @@ class _Pass:
         self._items.close()
 
 
-def _fit_for_processes(written: plan.Stage) -> None:
+def _fit_for_processes(written: plan.Stage, asked: str) -> None:
     """Raise for what worker processes would not help, or would do wrong."""
     for stage in plan.chain(written):
         if isinstance(stage, plan.Cache):
-            raise PlanError('cache keeps nothing in mode="process", whose workers live for one epoch: use mode="thread"')
+            raise PlanError(f'cache keeps nothing in {asked}, whose workers live for one epoch: use mode="thread"')
         if isinstance(stage, plan.Read) and isinstance(stage.source, Stream):
             raise PlanError(f'{stage.source.name} is a stream, which one process reads: use mode="thread". {stage.source.why}')
 

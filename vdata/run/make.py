@@ -18,7 +18,7 @@ from vdata.order import substitutes
 from vdata.rewrite import DecodeApply
 from vdata.run.each import Item, applied, each, keeps, noted, opened, substitution, windowed
 from vdata.run.mixed import mixed, mixes
-from vdata.run.place import below, dealt, part_of, turn_of
+from vdata.run.place import below, dealt, part_of, preparing, turn_of
 
 Make = Callable[[int, int], Item | None]
 
@@ -30,11 +30,12 @@ class Node:
     make: Make
     length: int | float
     batched: bool  # whether an item is a batch: worth a hand-off of its own
+    prepare: Callable[[int, int, int], int] | None  # where sources are far: tell them which samples a span of an epoch will need
 
 
 def compile(stage: plan.Stage) -> Node:
     """The node of a plan whose access is "dense" or "holes"."""
-    return Node(_make(stage), stage.extent, any(isinstance(s, plan.Batch) for s in plan.chain(stage)))
+    return Node(_make(stage), stage.extent, any(isinstance(s, plan.Batch) for s in plan.chain(stage)), preparing(stage))
 
 
 def _make(stage: plan.Stage) -> Make:

@@ -62,14 +62,14 @@ def turn_of(stage: plan.Mix) -> Callable[[int, int], tuple[int, int, int]]:
 
     A pipe that is used up begins anew as another epoch; the epochs of two epochs of the mix are never the same.
     """
-    blend = stage.blend()
+    blend = stage.blend
 
     def turn(epoch: int, position: int) -> tuple[int, int, int]:
         child, had = blend.pick(epoch, position)
-        length = blend.lengths[child]
+        length, first = blend.lengths[child], epoch * blend.passes[child]
         if length == math.inf:
-            return child, epoch, had
-        return child, epoch * blend.passes[child] + had // int(length), had % int(length)
+            return child, first, had
+        return child, first + had // int(length), had % int(length)
 
     return turn
 
@@ -103,3 +103,22 @@ def needs(stage: plan.Stage) -> Needs:
             return lambda e, p: (need for q in range(p * size, int(min(p * size + size, end))) for need in one(e, q))
     one, down = needs(stage.source), below(stage)
     return one if down is None else lambda e, p: one(*down(e, p))
+
+
+def preparing(stage: plan.Stage) -> Callable[[int, int, int], int] | None:
+    """prepare(epoch, start, stop): tell far sources which samples the positions will need; returns how many. None: no source is far."""
+    if not any(isinstance(s, plan.Read) and isinstance(s.source, Source) and s.source.far for s in plan.chain(stage)):
+        return None
+    needed = needs(stage)
+
+    def prepare(epoch: int, start: int, stop: int) -> int:
+        asked: dict[int, tuple[Source, list[int]]] = {}
+        for position in range(start, stop):
+            for source, index in needed(epoch, position):
+                asked.setdefault(id(source), (source, []))[1].append(index)
+        for source, indices in asked.values():
+            if source.far:
+                source.prepare(indices)
+        return sum(len(indices) for _, indices in asked.values())
+
+    return prepare

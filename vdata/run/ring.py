@@ -6,7 +6,6 @@ that tiny samples do not drown in hand-off cost; a batch is a chunk by itself.
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import pickle
@@ -17,15 +16,14 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
-from torch.utils.data import IterableDataset, get_worker_info
-
-from vdata.errors import PlanError, StageTimeoutError, VdataError
+from vdata.errors import PlanError, StageTimeoutError
 from vdata.plan import Stage, chain
 from vdata.pool import Pool
 from vdata.run.each import Item
 from vdata.run.make import Node, compile
 
 CHUNK = 16  # samples a hand-off, where an item is a sample
+LEAD = 256  # samples of far sources that are brought ahead of those that are computed
 _NODES = 64  # compiled plans that an engine keeps: one a pipe, more where streams draw from several
 
 Feed = Iterator[tuple[Item, Any]]  # items of a stream, each with the cursor after it
@@ -41,6 +39,23 @@ def chunks(node: Node, start: int, workers: int) -> Iterator[tuple[int, int]]:
         stop = at + size if node.length == math.inf else min(at + size, int(node.length))
         yield at, stop
         at = stop
+
+
+def prepared(node: Node, epoch: int, spans: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The spans, each once what it and the next LEAD samples will need of far sources is on its way."""
+    if node.prepare is None:
+        yield from spans
+        return
+    waiting, lead = deque[tuple[tuple[int, int], int]](), 0
+    for span in spans:
+        count = node.prepare(epoch, *span)
+        waiting.append((span, count))
+        lead += count
+        while lead - waiting[0][1] > LEAD:
+            span, count = waiting.popleft()
+            lead -= count
+            yield span
+    yield from (span for span, _ in waiting)
 
 
 def compute(node: Node, epoch: int, start: int, stop: int) -> list[tuple[int, Item]]:
@@ -70,7 +85,7 @@ class Inline:
     def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
         """(position, item) from position `start` to the end of the epoch."""
         node = self.node(stage)
-        for first, last in chunks(node, start, 1):
+        for first, last in prepared(node, epoch, chunks(node, start, 1)):
             yield from compute(node, epoch, first, last)
 
     def spread(self, step: Step, feed: Feed) -> Feed:
@@ -91,7 +106,7 @@ class Threads(Inline):
 
     def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
         node = self.node(stage)
-        tasks = ((f"positions {a} to {b - 1}", (node, epoch, a, b)) for a, b in chunks(node, start, self.workers))
+        tasks = ((f"positions {a} to {b - 1}", (node, epoch, a, b)) for a, b in prepared(node, epoch, chunks(node, start, self.workers)))
         for items in self._ring(compute, tasks):
             yield from items
 
@@ -142,73 +157,6 @@ class Threads(Inline):
         pool, self._pool = self._pool, None
         if pool is not None and not pool.close(min(self.timeout, 30.0)):
             warnings.warn("a worker thread still runs a stage that does not return", RuntimeWarning, stacklevel=2)
-
-
-class Processes(Inline):
-    """Worker processes under torchdata's StatefulDataLoader, whose own snapshots are off: vdata counts.
-
-    Workers take whole chunks in turn, so the order is the positions' whatever their number.
-    """
-
-    def __init__(self, workers: int, ahead: int, timeout: float, context: str):
-        super().__init__()
-        self.workers, self.timeout, self.context = workers, timeout, context
-        self.prefetch = max(1, -(-ahead // workers))
-
-    def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
-        require_picklable(stage)
-        items: Any = None
-        try:
-            items = self._workers(_Chunks(stage, epoch, start))
-            for part in items:
-                if isinstance(part, VdataError):
-                    raise part
-                yield from part
-        except RuntimeError as error:
-            if "DataLoader timed out after" not in str(error):
-                raise
-            raise StageTimeoutError(
-                f"no result from a worker process after {self.timeout:g} s: a stage hangs; raise loader(timeout=...) if it is only slow"
-            ) from error
-        finally:
-            _stop(items)
-
-    def _workers(self, work: _Chunks) -> Iterator[Any]:
-        from torchdata.stateful_dataloader import StatefulDataLoader
-
-        with warnings.catch_warnings():
-            # torchdata's own calls of what torch has deprecated.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            warnings.filterwarnings("ignore", message=".*set_vital.*")
-            return iter(StatefulDataLoader(
-                work, batch_size=None, num_workers=self.workers, prefetch_factor=self.prefetch, timeout=self.timeout,
-                snapshot_every_n_steps=2**62, multiprocessing_context=self.context,
-            ))  # fmt: skip
-
-
-def _stop(items: Any) -> None:
-    """End the workers now, not when the garbage collector finds them."""
-    shutdown = getattr(items, "_shutdown_workers", None)
-    if shutdown is not None:
-        shutdown()
-
-
-class _Chunks(IterableDataset):
-    """In a worker: every num_workers-th chunk. vdata's own errors travel as values, so that they keep what they know."""
-
-    def __init__(self, stage: Stage, epoch: int, start: int):
-        self.stage, self.epoch, self.start = stage, epoch, start
-
-    def __iter__(self) -> Iterator[list[tuple[int, Item]] | VdataError]:
-        info = get_worker_info()
-        worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        node = compile(self.stage)
-        for first, last in itertools.islice(chunks(node, self.start, workers), worker, None, workers):
-            try:
-                yield compute(node, self.epoch, first, last)
-            except VdataError as error:
-                yield error
-                return
 
 
 def require_picklable(stage: Stage) -> None:

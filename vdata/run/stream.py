@@ -224,23 +224,27 @@ def _zip(sources: tuple[plan.Stage, ...], engine: Inline, epoch: int, cursor: Cu
 
 
 def _mix(stage: plan.Mix, engine: Inline, epoch: int, cursor: Cursor) -> Feed:
-    """Turns by the weights; a pipe that ends begins anew, as its next epoch, until the mix stops."""
-    pick = stage.blend().pick
+    """Turns by the weights; a pipe that ends begins anew, as its next epoch, until the mix stops.
+
+    That a pipe has ended is seen when it is asked for more than it has.
+    """
+    blend = stage.blend
+    first = [epoch * each for each in blend.passes]
     position, passes, inner = cursor or (0, [0] * len(stage.sources), [None] * len(stage.sources))
     passes, inner = list(passes), list(inner)
-    feeds = [follow(s, engine, epoch + n, c) for s, n, c in zip(stage.sources, passes, inner, strict=True)]
+    feeds = [follow(s, engine, e + n, c) for s, e, n, c in zip(stage.sources, first, passes, inner, strict=True)]
     while True:
-        child = pick(epoch, position)[0]
+        child = blend.pick(epoch, position)[0]
         found = next(feeds[child], None)
         if found is None:
-            if stage.stop == "first":
-                return
             if inner[child] is None:
                 raise PlanError(f"mix: pipe {child} is empty")
+            if stage.stop == "first":
+                return
             passes[child], inner[child] = passes[child] + 1, None
             if stage.stop == "all" and all(passes):
                 return
-            feeds[child] = follow(stage.sources[child], engine, epoch + passes[child], None)
+            feeds[child] = follow(stage.sources[child], engine, first[child] + passes[child], None)
             continue
         item, inner[child] = found
         position += 1

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
 import xxhash
 
-from vdata.errors import ChecksumError, ShardError
+from vdata.errors import ChecksumError, ShardError, redact
 from vdata.field import Field
 from vdata.shards.fetch import open_file, read_file, write_file
 from vdata.shards.rows import Shard
-from vdata.shards.urls import join
+from vdata.shards.urls import join, local_path, scheme
 
 NAME, SIDECAR = "manifest.json", "manifest.bin"
 UNFINISHED = "UNFINISHED"  # there as long as a writer is at work; after a kill it stays
@@ -27,6 +30,7 @@ AGAIN = "fetch the manifest again, or write it anew with Manifest.index"
 _VERSION = 1
 _JSON_LIMIT = 256 << 20
 _SCALARS = {"<i8", "<f8"}
+_CONTAINER = re.compile(r"(?i)(abfs|az)://[^/:@]+@[^/:@]+(/|$)")  # not a user, but a part of the name
 
 
 class _Version(msgspec.Struct):
@@ -39,8 +43,8 @@ class Sidecar(NamedTuple):
     xxh3: str
 
 
-class Head(msgspec.Struct, forbid_unknown_fields=True):
-    """What `manifest.json` holds."""
+class Head(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What `manifest.json` holds; `base` is the folder of the shards, "" where they lie beside it."""
 
     version: int
     samples: int
@@ -51,6 +55,7 @@ class Head(msgspec.Struct, forbid_unknown_fields=True):
     suffixes: dict[str, tuple[str, ...]]
     columns: dict[str, str]
     shards: tuple[Shard, ...]
+    base: str = ""
 
 
 def write(folder: str, parts: Mapping[str, Any]) -> None:
@@ -59,6 +64,7 @@ def write(folder: str, parts: Mapping[str, Any]) -> None:
         version=_VERSION, samples=len(parts["offset"]), checksums=parts["crc"] is not None, key_bytes=len(parts["key_blob"]),
         sidecar=Sidecar(SIDECAR, 0, ""), fields=dict(parts["fields"]), suffixes=dict(parts["suffixes"]),
         columns={name: dtype_of(column) for name, column in parts["columns"].items()}, shards=parts["shards"],
+        base="" if plain(parts["base"]) == plain(folder) else plain(parts["base"]),
     )  # fmt: skip
     arrays = {**parts, **{f"column {name}": column for name, column in parts["columns"].items()}}
     blob = b"".join(_padded(arrays[name].astype(dtype, copy=False).tobytes()) for name, dtype, _ in _layout(head))
@@ -81,7 +87,47 @@ def read(folder: str) -> dict[str, Any]:
     arrays = _cut(blob, head, url)
     columns = {name: arrays.pop(f"column {name}") for name in head.columns}
     schema = {"shards": head.shards, "fields": head.fields, "suffixes": head.suffixes, "columns": columns}
-    return {"crc": None, "which": None, **schema, **arrays}
+    return {"crc": None, "which": None, "base": head.base or folder, **schema, **arrays}
+
+
+def plain(folder: str) -> str:
+    """The URL of a folder as a manifest keeps it: absolute, without user info and query.
+
+    >>> plain("https://me:pw@host/a/?sig=1")
+    'https://host/a'
+    """
+    path = local_path(folder)
+    if path is not None:
+        return os.path.abspath(path)
+    url = folder.partition("?")[0].rstrip("/")
+    return url if _CONTAINER.match(url) else redact(url).replace("://***@", "://")
+
+
+def base_of(kept: str, folder: str) -> str:
+    """The folder of the shards whose manifest, in `folder`, says `kept`.
+
+    A manifest on this machine may point anywhere, one from elsewhere only into its own bucket or host.
+    """
+    if kept == folder:
+        return folder
+    host, here = _host(kept), _host(plain(folder))
+    away = bool(here) and host != here
+    if host is None or plain(kept) != kept or away:
+        raise ShardError(
+            f"it says that its shards lie in {redact(kept)[:200]!r}, " + ("elsewhere than itself" if away else "which is no plain URL"),
+            url=join(folder, NAME), do="if you trust it, name the folder of the shards: Manifest.load(folder, base=...)",
+        )  # fmt: skip
+    return kept
+
+
+def _host(url: str) -> str | None:
+    """Scheme and bucket or host; "" on this machine, None for no URL."""
+    if local_path(url) is not None:
+        return ""
+    try:
+        return f"{scheme(url)}://{urlsplit(url).netloc}"
+    except ValueError:
+        return None
 
 
 def dtype_of(column: np.ndarray) -> str:

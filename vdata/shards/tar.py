@@ -1,17 +1,18 @@
-"""A strict reader of tar archives in memory: every byte is accounted for, or an error says where.
+"""A strict reader of tar archives: every byte is accounted for, or an error says where.
 
 Python's `tarfile` ends early and silently where an archive is cut at a member's border or inside a header,
 and where one bit of a later header is flipped. Training on such a shard loses samples without a word. This
 reader raises instead. It knows what data sets hold, regular files in ustar, pax or GNU format, and refuses
 all else: links, devices and sparse files have no place in a shard.
+
+An archive is in memory, mapped, or a view of something remote (`hop.Ranged`): the files' data is never looked at.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from mmap import mmap
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from vdata.errors import ShardError, TruncatedShardError
 
@@ -29,6 +30,14 @@ _PLAIN = "rewrite the shard with plain files only"
 _AGAIN = "fetch the shard again, or take it from a backup"
 
 
+class View(Protocol):
+    """What is read here: bytes, a map, or anything with `len` and slices of bytes."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> bytes | bytearray | memoryview: ...
+
+
 class Member(NamedTuple):
     """One regular file: its name, where its data begins, how long it is, where its first header begins."""
 
@@ -44,21 +53,23 @@ class _Header(NamedTuple):
     size: int
 
 
-def members(data: bytes | memoryview | mmap, *, url: str = "") -> Iterator[Member]:
-    """The regular files of a whole tar, in order.
+def members(data: View, *, url: str = "", start: int = 0, stop: int | None = None) -> Iterator[Member]:
+    """The regular files of a whole tar, in order; or of the part whose first header is at `start`, up to the header at `stop`.
 
-    The generator ends only if the archive does: two zero blocks and nothing but zeros after them.
+    Without `stop` the generator ends only if the archive does: two zero blocks and nothing but zeros after them.
     TruncatedShardError where it ends otherwise, ShardError where it is broken or holds what a shard may not.
 
     >>> list(members(bytes(1024)))     # two zero blocks: an empty archive
     []
     """
-    view, at = memoryview(data).cast("B"), 0
+    at = start
     try:
-        while (entry := _entry(view, at)) is not None:
+        while (stop is None or at < stop) and (entry := _entry(data, at)) is not None:
             member, at = entry
             if member is not None:
                 yield member
+        if stop is not None and at != stop:
+            raise ShardError(f"no header begins at byte {stop}", byte=at)
     except ShardError as error:
         error.at(url=url or None)
         raise
@@ -110,7 +121,7 @@ def _split(member: Member, url: str) -> tuple[str, str]:
     return folder + slash + stem, extension.lower()
 
 
-def _entry(view: memoryview, first: int) -> tuple[Member | None, int] | None:
+def _entry(view: View, first: int) -> tuple[Member | None, int] | None:
     """The entry whose first header is at `first`: (member, or None for what is skipped; where the next begins). None at the end."""
     at, long_name, pax = first, None, {}
     while True:
@@ -130,7 +141,7 @@ def _entry(view: memoryview, first: int) -> tuple[Member | None, int] | None:
         else:
             long_name = text.rstrip(b"\0")
         at = _after(view, data, header.size)
-    name = _name(pax.get(b"path", long_name if long_name is not None else header.name), first)
+    name = safe_name(pax.get(b"path", long_name if long_name is not None else header.name), first)
     if header.kind == _DIRECTORY or (header.kind == b"\0" and name.endswith("/")):
         return None, data  # a directory has no data, whatever its size field says
     if header.kind not in _REGULAR:
@@ -140,7 +151,7 @@ def _entry(view: memoryview, first: int) -> tuple[Member | None, int] | None:
     return Member(name, data, size, first), _after(view, data, size, name)
 
 
-def _header(view: memoryview, at: int) -> _Header | None:
+def _header(view: View, at: int) -> _Header | None:
     """The header block at `at`, its checksum verified; None for a zero block."""
     if at + BLOCK > len(view):
         raise TruncatedShardError(
@@ -173,7 +184,7 @@ def _octal(field: bytes) -> int | None:
     return None if digits.strip(b"01234567") else int(digits or b"0", 8)
 
 
-def _after(view: memoryview, data: int, size: int, name: str = "an extended header") -> int:
+def _after(view: View, data: int, size: int, name: str = "an extended header") -> int:
     """Where the next header begins, after `size` bytes of data at `data` that must be there."""
     if data + size > len(view):
         raise TruncatedShardError(
@@ -182,7 +193,7 @@ def _after(view: memoryview, data: int, size: int, name: str = "an extended head
     return data + -(-size // BLOCK) * BLOCK
 
 
-def _end(view: memoryview, at: int) -> None:
+def _end(view: View, at: int) -> None:
     """The end mark at `at`: a second zero block follows, and then only zeros."""
     if at + 2 * BLOCK > len(view):
         raise TruncatedShardError(
@@ -199,7 +210,7 @@ def _end(view: memoryview, at: int) -> None:
             )  # fmt: skip
 
 
-def _extension(view: memoryview, header: _Header, data: int) -> bytes:
+def _extension(view: View, header: _Header, data: int) -> bytes:
     if header.size > _EXTENSION_LIMIT:
         raise ShardError(
             f"an extended header of {header.size} bytes, more than {_EXTENSION_LIMIT}", byte=data - BLOCK, do=_PLAIN
@@ -231,7 +242,8 @@ def _pax_size(digits: bytes, at: int) -> int:
     return int(digits)
 
 
-def _name(raw: bytes, at: int) -> str:
+def safe_name(raw: bytes, at: int) -> str:
+    """A member's name, decoded, if it stays inside the folder that it would be unpacked into; `at` is for the error."""
     try:
         name = raw.decode()
     except UnicodeDecodeError:

@@ -10,18 +10,20 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
+import xxhash
 from crc32c import crc32c
 from webdataset.writer import TarWriter
 
 from vdata.errors import ChecksumError, PlanError, ShardError
 from vdata.field import Field
 from vdata.shards import files
-from vdata.shards.fetch import exists, local_path, open_file, put_file, remove, tars_in, temporary_beside, write_file
+from vdata.shards.fetch import local_path, open_file, put_file, remove, temporary_beside
+from vdata.shards.job import FOLDER, Row, make_room
 from vdata.shards.manifest import Manifest
 from vdata.shards.rows import Part, Rows
 from vdata.shards.tar import BLOCK, members, samples
@@ -30,8 +32,10 @@ from vdata.shards.urls import check_name, join
 _SUFFIX = re.compile(r"[a-z0-9_+-]+(\.[a-z0-9_+-]+)*")
 _END_MARK = 2 * BLOCK
 
+Members = Mapping[str, tuple[str, bytes | memoryview]]  # field -> suffix, data
 
-class _Written(NamedTuple):
+
+class _Given(NamedTuple):
     """A sample as it was given: what the shard must hold when it is read back."""
 
     key: str
@@ -39,22 +43,105 @@ class _Written(NamedTuple):
     columns: Mapping[str, int | float]
 
 
-class _Shard:
+class GrowingShard:
     """The shard being written: its file under a temporary name, and what went into it."""
 
     def __init__(self, name: str, temporary: str):
         self.name, self.temporary = name, temporary
-        self.samples: list[_Written] = []
-        self.size = _END_MARK
+        self.samples: list[_Given] = []
         self.file = open(temporary, "xb")  # noqa: SIM115  `close` closes it
         # Owner and time are fixed, so that equal samples give equal bytes.
         self.tar = TarWriter(self.file, user="", group="", mode=0o644, mtime=0, compress=False, encoder=False)
+
+    @property
+    def content(self) -> int:
+        """Bytes of all members with their headers, without the end of the tar."""
+        return self.tar.tarstream.offset
+
+    def add(self, key: str, parts: Members, columns: Mapping[str, int | float]) -> None:
+        """Write a sample that was checked."""
+        self.tar.write({"__key__": quote_key(key), **{f"{field}.{suffix}": data for field, (suffix, data) in parts.items()}})
+        summary = {field: (suffix, len(data), crc32c(data)) for field, (suffix, data) in parts.items()}
+        self.samples.append(_Given(key, summary, columns))
+
+    def forget(self) -> None:
+        """Let go of what was written; `content` goes on counting."""
+        self.samples.clear()
+        self.file.seek(0)
+        self.file.truncate()
 
     def close(self) -> None:
         try:
             self.tar.close()
         finally:
             self.file.close()
+
+    def publish(self, url: str) -> tuple[list[Row], int, str]:
+        """Close the shard, read it back, and give it its name in the folder `url`: (rows, bytes, XXH3)."""
+        self.close()
+        data = open_file(self.temporary)
+        rows = self._read_back(url, data)
+        size, digest = len(data), xxhash.xxh3_128_hexdigest(data)
+        put_file(self.temporary, join(url, self.name))
+        return rows, size, digest
+
+    def _read_back(self, url: str, data: memoryview) -> list[Row]:
+        """Compare the file with what was given, and take the offsets from the file."""
+        found = list(samples(members(data)))
+        if len(found) != len(self.samples):
+            raise self._altered(url)
+        rows = []
+        for (name, parts), given in zip(found, self.samples, strict=True):
+            expected = {f"{field}.{suffix}": rest for field, (suffix, *rest) in given.parts.items()}
+            actual = {extension: [m.size, crc32c(data[m.offset : m.offset + m.size])] for extension, m in parts.items()}
+            if name != quote_key(given.key) or actual != expected:
+                raise self._altered(url, given.key)
+            placed = {field: Part(suffix, parts[f"{field}.{suffix}"], crc) for field, (suffix, _, crc) in given.parts.items()}
+            rows.append(Row(given.key, placed, dict(given.columns)))
+        return rows
+
+    def _altered(self, url: str, key: str | None = None) -> ChecksumError:
+        return ChecksumError("what was read back is not what was written", url=url, shard=self.name, key=key, do="check the disk")
+
+
+@contextmanager
+def growing(url: str, name: str) -> Iterator[GrowingShard]:
+    """A shard for the folder `url` that grows in its `.unfinished/`, or in a workroom where it is remote; published or not, no file stays."""
+    folder = local_path(url)
+    with ExitStack() as stack:
+        room = os.path.join(folder, FOLDER) if folder is not None else stack.enter_context(tempfile.TemporaryDirectory(prefix="vdata-"))
+        shard = GrowingShard(name, temporary_beside(os.path.join(room, name)))
+        try:
+            yield shard
+        finally:
+            with suppress(OSError):  # a full disk is no reason to keep the file
+                shard.close()
+            remove(shard.temporary)
+
+
+class Rules:
+    """What the samples of one data set have in common, whoever writes them: a key of its own each, their fields, their columns."""
+
+    def __init__(self, url: str, fields: Mapping[str, Field] | None):
+        self.url, self.fields = url, fields
+        self._keys: set[str] = set()
+        self._columns: tuple[str, ...] | None = None
+
+    def admit(self, key: str, fields: Collection[str], columns: Mapping[str, int | float]) -> None:
+        """The next sample; ShardError or PlanError if it cannot be one."""
+        if key in self._keys:
+            raise ShardError("a second sample with this key", url=self.url, key=key, do="give every sample a key of its own")
+        for field, declared in (self.fields or {}).items():
+            if field not in fields and not declared.optional:
+                raise ShardError(
+                    "the sample lacks a field", url=self.url, key=key, field=field, do="declare the field optional=True if it may be missing"
+                )
+        if self._columns is None:
+            self._columns = tuple(columns)
+        if columns.keys() != set(self._columns):
+            what = f"sample {key!r} has the columns {sorted(columns)}, the samples before it {sorted(self._columns)}"
+            raise PlanError(f"{what}: every sample has all of them")
+        self._keys.add(key)
 
 
 class ShardWriter:
@@ -79,25 +166,22 @@ class ShardWriter:
             raise PlanError(
                 f"a shard holds at least one sample and one byte, not {samples_per_shard} and {bytes_per_shard}"
             )
-        if "/" in check_name(prefix) or prefix.startswith("."):
-            raise PlanError(f"prefix={prefix!r} is not the beginning of a file's name")
-        self.url, self.prefix, self.overwrite = os.fspath(url), prefix, overwrite
+        self.url, self.prefix, self.overwrite = os.fspath(url), check_prefix(prefix), overwrite
         self.samples_per_shard, self.bytes_per_shard = samples_per_shard, bytes_per_shard
         for name in fields or {}:
             _check_field(name)
         self.fields = fields
         self.manifest: Manifest | None = None
-        self._rows = Rows(fields, checksums=True)
-        self._keys: set[str] = set()
-        self._columns: tuple[str, ...] | None = None
-        self._shard: _Shard | None = None
+        self._rows, self._rules = Rows(fields, checksums=True), Rules(self.url, fields)
+        self._shard: GrowingShard | None = None
+        self._size = 0  # what the shard under way will have at most
         self._published: list[str] = []
         self._folder = ""  # where shards grow: the target, or a workroom if that is remote
         self._workroom: tempfile.TemporaryDirectory[str] | None = None
         self._open = False
 
     def __enter__(self) -> ShardWriter:
-        self._make_room()
+        make_room(self.url, self.prefix, self.overwrite)
         folder = local_path(self.url)
         if folder is None:
             self._workroom = tempfile.TemporaryDirectory(prefix="vdata-")
@@ -119,12 +203,7 @@ class ShardWriter:
             if self._workroom is not None:
                 self._workroom.cleanup()
 
-    def write(
-        self,
-        key: str,
-        members: Mapping[str, tuple[str, bytes | memoryview]],
-        columns: Mapping[str, int | float] | None = None,
-    ) -> None:
+    def write(self, key: str, members: Members, columns: Mapping[str, int | float] | None = None) -> None:
         """Add a sample: {field: (suffix, bytes)}, and the scalars of the manifest's columns.
 
         ShardError for a key that cannot be or was there before, or a field that is missing; PlanError for what no
@@ -133,125 +212,36 @@ class ShardWriter:
         if not self._open:
             raise PlanError("a ShardWriter writes inside its `with` block")
         columns = dict(columns or {})
-        name = self._checked_key(key)
-        parts = self._checked_parts(key, members)
-        self._check_columns(key, columns)
+        parts = checked(self.url, key, members, columns)
+        if self.fields is not None and (unknown := members.keys() - self.fields.keys()):
+            raise PlanError(f"sample {key!r} has the fields {sorted(unknown)}, which the schema does not name")
+        self._rules.admit(key, parts, columns)
         size = sum(2 * BLOCK + len(data) for _, data in parts.values())
         if self._shard is not None and self._is_full(self._shard, size):
             self._end_shard()
         shard = self._shard = self._shard or self._begin_shard()
-        shard.tar.write({"__key__": name, **{f"{field}.{suffix}": data for field, (suffix, data) in parts.items()}})
-        summary = {field: (suffix, len(data), crc32c(data)) for field, (suffix, data) in parts.items()}
-        shard.samples.append(_Written(key, summary, columns))
-        shard.size += size
-        self._keys.add(key)
+        shard.add(key, parts, columns)
+        self._size += size
 
-    def _is_full(self, shard: _Shard, more: int) -> bool:
-        return len(shard.samples) >= self.samples_per_shard or shard.size + more > self.bytes_per_shard
+    def _is_full(self, shard: GrowingShard, more: int) -> bool:
+        return len(shard.samples) >= self.samples_per_shard or self._size + more > self.bytes_per_shard
 
-    def _checked_key(self, key: str) -> str:
-        if key in self._keys:
-            raise ShardError(
-                "a second sample with this key", url=self.url, key=key, do="give every sample a key of its own"
-            )
-        return quote_key(key)
-
-    def _checked_parts(
-        self, key: str, members: Mapping[str, tuple[str, bytes | memoryview]]
-    ) -> dict[str, tuple[str, memoryview]]:
-        if not members:
-            raise ShardError("a sample without fields", url=self.url, key=key, do="leave it out, or give it a field")
-        for field, (suffix, _) in members.items():
-            _check_field(field)
-            if not _SUFFIX.fullmatch(suffix):
-                what = f"field {field!r} of sample {key!r} has the suffix {suffix!r}"
-                raise PlanError(f"{what}: a suffix is lower case, as in 'png' or 'json'")
-        if self.fields is not None:
-            if unknown := members.keys() - self.fields.keys():
-                raise PlanError(f"sample {key!r} has the fields {sorted(unknown)}, which the schema does not name")
-            for field, declared in self.fields.items():
-                if field not in members and not declared.optional:
-                    raise ShardError(
-                        "the sample lacks a field",
-                        url=self.url,
-                        key=key,
-                        field=field,
-                        do="declare the field optional=True if it may be missing",
-                    )
-        return {field: (suffix, memoryview(data).cast("B")) for field, (suffix, data) in members.items()}
-
-    def _check_columns(self, key: str, columns: Mapping[str, int | float]) -> None:
-        if self._columns is None:
-            self._columns = tuple(columns)
-        if columns.keys() != set(self._columns):
-            what = f"sample {key!r} has the columns {sorted(columns)}, the samples before it {sorted(self._columns)}"
-            raise PlanError(f"{what}: every sample has all of them")
-        for name, value in columns.items():
-            whole = isinstance(value, (int, np.integer)) and -(2**63) <= value < 2**63
-            if not whole and not isinstance(value, (float, np.floating)):
-                raise PlanError(
-                    f"column {name!r} of sample {key!r} is {value!r}: a column holds integers of 64 bits, or floats"
-                )
-
-    def _begin_shard(self) -> _Shard:
+    def _begin_shard(self) -> GrowingShard:
         name = f"{self.prefix}-{len(self._published):06d}.tar"
-        return _Shard(name, temporary_beside(os.path.join(self._folder, name)))
+        self._size = _END_MARK
+        return GrowingShard(name, temporary_beside(os.path.join(self._folder, name)))
 
     def _end_shard(self) -> None:
         """Close the shard under way, read it back, and give it its name."""
         shard = self._shard
         if shard is None:
             return
-        shard.close()
-        self._read_back(shard)
         self._published.append(shard.name)  # before it is there: what fails half-way is removed too
-        put_file(shard.temporary, join(self.url, shard.name))
+        rows, size, _ = shard.publish(self.url)
+        for row in rows:
+            self._rows.add(*row)
+        self._rows.end_shard(shard.name, size)
         self._shard = None
-
-    def _read_back(self, shard: _Shard) -> None:
-        """Compare the file with what was given, and take the offsets from the file."""
-        data = open_file(shard.temporary)
-        found = list(samples(members(data)))
-        if len(found) != len(shard.samples):
-            raise self._altered(shard)
-        for (name, parts), given in zip(found, shard.samples, strict=True):
-            expected = {f"{field}.{suffix}": rest for field, (suffix, *rest) in given.parts.items()}
-            actual = {extension: [m.size, crc32c(data[m.offset : m.offset + m.size])] for extension, m in parts.items()}
-            if name != quote_key(given.key) or actual != expected:
-                raise self._altered(shard, given.key)
-            placed = {
-                field: Part(suffix, parts[f"{field}.{suffix}"], crc) for field, (suffix, _, crc) in given.parts.items()
-            }
-            self._rows.add(given.key, placed, given.columns)
-        self._rows.end_shard(shard.name, len(data))
-
-    def _altered(self, shard: _Shard, key: str | None = None) -> ChecksumError:
-        return ChecksumError(
-            "what was read back is not what was written", url=self.url, shard=shard.name, key=key, do="check the disk"
-        )
-
-    def _make_room(self) -> None:
-        """See that nothing is at `url`, or remove what is to be overwritten, its manifest first."""
-        manifest = join(self.url, files.NAME)
-        ours = re.compile(re.escape(self.prefix) + r"-\d{6,}\.tar")
-        there = [url for url in tars_in(self.url) if ours.fullmatch(url.rpartition("/")[2])]
-        if not self.overwrite and exists(manifest):
-            raise ShardError(
-                "there is a data set already", url=self.url, do="write elsewhere, or pass overwrite=True to replace it"
-            )
-        if not self.overwrite and there:
-            raise ShardError(
-                "there are shards of this name but no manifest: what a broken writer left, or somebody's data", url=self.url,
-                do="write elsewhere, or pass overwrite=True to replace them",
-            )  # fmt: skip
-        mark = join(self.url, files.UNFINISHED)
-        try:
-            write_file(mark, b"a writer is at work, or was killed: these shards are not a data set\n")
-        except ShardError:
-            remove(mark)
-            raise
-        for url in (manifest, join(self.url, files.SIDECAR), *there):
-            remove(url)
 
     def _discard(self) -> None:
         """Leave nothing behind."""
@@ -261,6 +251,30 @@ class ShardWriter:
             remove(self._shard.temporary)
         for name in (files.NAME, files.SIDECAR, *self._published, files.UNFINISHED):
             remove(join(self.url, name))
+
+
+def check_prefix(prefix: str) -> str:
+    """`prefix` if names of shards can begin with it."""
+    if "/" in check_name(prefix) or prefix.startswith("."):
+        raise PlanError(f"prefix={prefix!r} is not the beginning of a file's name")
+    return prefix
+
+
+def checked(url: str, key: str, members: Members, columns: Mapping[str, int | float]) -> dict[str, tuple[str, memoryview]]:
+    """The parts of a sample as bytes; ShardError or PlanError for what no sample may have."""
+    quote_key(key)
+    if not members:
+        raise ShardError("a sample without fields", url=url, key=key, do="leave it out, or give it a field")
+    for field, (suffix, _) in members.items():
+        _check_field(field)
+        if not _SUFFIX.fullmatch(suffix):
+            what = f"field {field!r} of sample {key!r} has the suffix {suffix!r}"
+            raise PlanError(f"{what}: a suffix is lower case, as in 'png' or 'json'")
+    for name, value in columns.items():
+        whole = isinstance(value, (int, np.integer)) and -(2**63) <= value < 2**63
+        if not whole and not isinstance(value, (float, np.floating)):
+            raise PlanError(f"column {name!r} of sample {key!r} is {value!r}: a column holds integers of 64 bits, or floats")
+    return {field: (suffix, memoryview(data).cast("B")) for field, (suffix, data) in members.items()}
 
 
 def quote_key(key: str) -> str:

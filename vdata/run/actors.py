@@ -1,0 +1,74 @@
+"""Actors of a Ray cluster that feed one trainer, in order.
+
+A position comes out alike whoever computes it, so an actor has nothing that could be lost: what a dead one had not delivered is computed
+again, by the actor that Ray starts in its place, on any node that sees the data.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from vdata.cluster import ray_cluster
+from vdata.errors import StageTimeoutError, VdataError, WorkerError
+from vdata.plan import Stage
+from vdata.run.each import Item
+from vdata.run.make import compile
+from vdata.run.ring import Inline, chunks, compute, require_picklable
+
+DEATHS = 3  # of the actors that compute one chunk, before it is the chunk's fault
+
+
+class Actors(Inline):
+    """`workers` actors with one CPU each, for one pass at a time; `ahead` chunks under way."""
+
+    def __init__(self, workers: int, ahead: int, timeout: float):
+        super().__init__()
+        self.workers, self.ahead, self.timeout = workers, ahead, timeout
+
+    def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
+        require_picklable(stage)
+        with ray_cluster(self.workers) as ray:
+            actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=DEATHS)(_Actor)
+            crew = [actor.remote(stage) for _ in range(self.workers)]
+            waiting: deque[tuple[int, Any]] = deque()
+            try:
+                for number, (first, last) in enumerate(chunks(self.node(stage), start, self.workers)):
+                    waiting.append((first, crew[number % len(crew)].part.remote(epoch, first, last)))
+                    if len(waiting) >= self.ahead:
+                        yield from self._result(ray, *waiting.popleft())
+                while waiting:
+                    yield from self._result(ray, *waiting.popleft())
+            finally:
+                for one in crew:
+                    ray.kill(one)
+
+    def _result(self, ray: Any, first: int, reference: Any) -> list[tuple[int, Item]]:
+        try:
+            part = ray.get(reference, timeout=self.timeout)
+        except ray.exceptions.GetTimeoutError:
+            what = f"no result for the positions from {first} on after {self.timeout:g} s"
+            raise StageTimeoutError(f"{what}: a stage hangs, or the cluster has no {self.workers} free CPUs; raise loader(timeout=...) if it is only slow") from None
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        except ray.exceptions.RayActorError:
+            raise WorkerError(f"actors died {DEATHS + 1} times at positions from {first} on: out of memory, or a crash in native code?") from None
+        if isinstance(part, VdataError):
+            raise part
+        return part
+
+
+class _Actor:
+    """On the cluster: computes chunks. vdata's own errors travel as values, so that they keep what they know."""
+
+    def __init__(self, stage: Stage):
+        self.node = compile(stage)
+
+    def part(self, epoch: int, first: int, last: int) -> list[tuple[int, Item]] | VdataError:
+        try:
+            if self.node.prepare is not None:
+                self.node.prepare(epoch, first, last)
+            return compute(self.node, epoch, first, last)
+        except VdataError as error:
+            return error

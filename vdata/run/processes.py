@@ -1,0 +1,122 @@
+"""Worker processes: under torchdata's StatefulDataLoader, whose own snapshots are off, since vdata counts.
+
+Workers take whole chunks in turn, so the order is the positions' whatever their number. A worker that dies (killed for memory, say)
+loses nothing: what was not delivered yet is computed again, by new workers from that position on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from torch.utils.data import IterableDataset, get_worker_info
+
+from vdata.errors import StageTimeoutError, VdataError, WorkerError
+from vdata.plan import Stage
+from vdata.run.each import Item
+from vdata.run.make import compile
+from vdata.run.ring import Inline, chunks, compute, prepared, require_picklable
+
+DEATHS = 3  # at one place, before it is the place's fault
+_DIED = re.compile(r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (is killed by|exited unexpectedly)")
+
+
+class Processes(Inline):
+    """Worker processes for one pass at a time."""
+
+    def __init__(self, workers: int, ahead: int, timeout: float, context: str):
+        super().__init__()
+        self.workers, self.timeout, self.context = workers, timeout, context
+        self.prefetch = max(1, -(-ahead // workers))
+
+    def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
+        require_picklable(stage)
+        at, deaths = start, 0
+        while True:
+            try:
+                for stop, items in self._pass(stage, epoch, at):
+                    yield from items
+                    at, deaths = stop, 0
+                return
+            except _Died as died:
+                deaths += 1
+                if deaths == DEATHS:
+                    what = f"a worker process died {deaths} times at positions from {at} on: {died}"
+                    raise WorkerError(f"{what}. Out of memory, or a crash in native code? Try workers=1, smaller batches, or mode='inline' to see it") from None
+                warnings.warn(f"{died}; going on at position {at} with new workers", RuntimeWarning, stacklevel=2)
+
+    def _pass(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, list[tuple[int, Item]]]]:
+        """(where it ends, its items) of every chunk, while all workers live."""
+        parts: Any = None
+        try:
+            parts = self._workers(_Chunks(stage, epoch, start))
+            while (part := _next(parts, self.timeout)) is not None:
+                if isinstance(part, VdataError):
+                    raise part
+                yield part
+        finally:
+            _stop(parts)
+
+    def _workers(self, work: _Chunks) -> Iterator[Any]:
+        from torchdata.stateful_dataloader import StatefulDataLoader
+
+        with warnings.catch_warnings():
+            # torchdata's own calls of what torch has deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.filterwarnings("ignore", message=".*set_vital.*")
+            return iter(StatefulDataLoader(
+                work, batch_size=None, num_workers=self.workers, prefetch_factor=self.prefetch, timeout=self.timeout,
+                snapshot_every_n_steps=2**62, multiprocessing_context=self.context,
+            ))  # fmt: skip
+
+
+class _Died(Exception):
+    """A worker is gone."""
+
+
+def _next(parts: Iterator[Any], timeout: float) -> Any:
+    """The next part, None at the end."""
+    try:
+        return next(parts, None)
+    except (EOFError, OSError) as error:
+        # Tensors that a dead worker had not handed over yet: their memory went with it. A worker's own errors say "Caught".
+        codes = [w.exitcode for w in getattr(parts, "_workers", ()) if w.exitcode]
+        if str(error).startswith("Caught") or not codes:
+            raise
+        raise _Died(f"a worker process exited with code {codes[0]}") from None
+    except RuntimeError as error:
+        if died := _DIED.search(str(error)):
+            raise _Died(died[0]) from None
+        if "DataLoader timed out after" not in str(error):
+            raise
+        raise StageTimeoutError(
+            f"no result from a worker process after {timeout:g} s: a stage hangs; raise loader(timeout=...) if it is only slow"
+        ) from error
+
+
+def _stop(parts: Any) -> None:
+    """End the workers now, not when the garbage collector finds them."""
+    shutdown = getattr(parts, "_shutdown_workers", None)
+    if shutdown is not None:
+        shutdown()
+
+
+class _Chunks(IterableDataset):
+    """In a worker: every num_workers-th chunk. vdata's own errors travel as values, so that they keep what they know."""
+
+    def __init__(self, stage: Stage, epoch: int, start: int):
+        self.stage, self.epoch, self.start = stage, epoch, start
+
+    def __iter__(self) -> Iterator[tuple[int, list[tuple[int, Item]]] | VdataError]:
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        node = compile(self.stage)
+        for first, last in prepared(node, self.epoch, itertools.islice(chunks(node, self.start, workers), worker, None, workers)):
+            try:
+                yield last, compute(node, self.epoch, first, last)
+            except VdataError as error:
+                yield error
+                return

@@ -1,0 +1,131 @@
+"""Ranges of far shards that will be asked for soon: brought by threads of their own, neighbours together, kept until they are asked for.
+
+Without it every sample would cost a round trip in the thread that decodes it.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from typing import NamedTuple
+
+Range = tuple[str, int, int]  # shard, first byte, bytes
+Bring = Callable[[str, int, int], memoryview]
+
+THREADS = 64  # requests under way; at 50 ms each 1,280 a second
+ROOM = 256 << 20  # bytes that are held or under way
+_TOGETHER = 8 << 20  # the most that is asked for at once
+_GAP = 64 << 10  # bytes between two ranges that are rather read than asked around
+_STALE = 60.0  # seconds after which nobody is expected to ask any more, if room is needed
+
+
+class _Piece(NamedTuple):
+    whole: Future[memoryview]
+    offset: int
+    since: float
+
+
+class Ahead:
+    """Brings ranges by `bring(shard, start, length)` before they are asked for."""
+
+    def __init__(self, bring: Bring):
+        self._bring = bring
+        self._forget()
+
+    def _forget(self) -> None:
+        self._process = os.getpid()
+        self._guard = threading.Lock()
+        self._held: dict[Range, _Piece] = {}
+        self._bytes = 0
+        self._crew = _Crew(THREADS)
+
+    def prepare(self, ranges: Iterable[Range]) -> None:
+        """Begin to bring these, as far as there is room. Returns at once."""
+        if self._process != os.getpid():
+            self._forget()
+        with self._guard:
+            for shard, start, length, parts in _together(sorted({r for r in ranges if r not in self._held})):
+                if not self._has_room(length):
+                    return
+                self._bytes += sum(size for _, size in parts)
+                whole = self._crew.submit(self._bring, shard, start, length)
+                for first, size in parts:
+                    self._held[shard, first, size] = _Piece(whole, first - start, time.monotonic())
+
+    def take(self, shard: str, start: int, length: int) -> memoryview | None:
+        """A range that was prepared, once it has come; None if it was not. Where it could not be brought its error is raised."""
+        if self._process != os.getpid():
+            self._forget()
+        with self._guard:
+            piece = self._held.pop((shard, start, length), None)
+            if piece is None:
+                return None
+            self._bytes -= length
+        return piece.whole.result()[piece.offset : piece.offset + length]
+
+    def _has_room(self, more: int) -> bool:
+        if self._bytes + more > ROOM:
+            now = time.monotonic()
+            for key in [k for k, piece in self._held.items() if now - piece.since > _STALE]:
+                del self._held[key]
+                self._bytes -= key[2]
+        return self._bytes + more <= ROOM
+
+
+def _together(ranges: list[Range]) -> Iterator[tuple[str, int, int, list[tuple[int, int]]]]:
+    """(shard, start, length, [(start, length) of the ranges in it]) of sorted ranges, neighbours as one."""
+    at = 0
+    while at < len(ranges):
+        shard, start, length = ranges[at]
+        end, parts = start + length, [(start, length)]
+        at += 1
+        while at < len(ranges) and ranges[at][0] == shard and ranges[at][1] - end <= _GAP and sum(ranges[at][1:]) - start <= _TOGETHER:
+            _, first, size = ranges[at]
+            end = max(end, first + size)
+            parts.append((first, size))
+            at += 1
+        yield shard, start, end - start, parts
+
+
+class _Crew:
+    """Daemon threads that come when there is work, `most` of them, and go when there has been none for a second."""
+
+    def __init__(self, most: int):
+        self.most = most
+        self._tasks: queue.SimpleQueue[tuple[Future[memoryview], Bring, Range]] = queue.SimpleQueue()
+        self._guard = threading.Lock()
+        self._threads = self._idle = 0
+
+    def submit(self, bring: Bring, *what: object) -> Future[memoryview]:
+        future: Future[memoryview] = Future()
+        with self._guard:
+            self._tasks.put((future, bring, what))  # type: ignore[arg-type]
+            if self._idle < self._tasks.qsize() and self._threads < self.most:
+                self._threads += 1
+                threading.Thread(target=self._work, daemon=True, name="vdata-ahead").start()
+        return future
+
+    def _work(self) -> None:
+        while True:
+            with self._guard:
+                self._idle += 1
+            try:
+                future, bring, what = self._tasks.get(timeout=1.0)
+            except queue.Empty:
+                future = None
+            with self._guard:
+                self._idle -= 1
+                if future is None and self._tasks.empty():
+                    self._threads -= 1
+                    return
+            if future is None:
+                continue
+            try:
+                future.set_result(bring(*what))
+            except BaseException as error:
+                future.set_exception(error)
+            del future, bring, what  # what was brought is not kept by who brought it
