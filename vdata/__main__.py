@@ -180,9 +180,9 @@ def index(source: str, folder: str | None, root: str | None, headers: bool) -> N
     """
     from vdata.catalog import build_index, list_datasets, near
     from vdata.errors import UnknownDatasetError
-    from vdata.shards.fetch import expand
     from vdata.shards.manifest import Manifest
     from vdata.shards.rows import ABSENT
+    from vdata.shards.storage import expand
 
     if folder is None and _is_dataset(source):
         made = build_index(source, root)
@@ -202,10 +202,10 @@ def index(source: str, folder: str | None, root: str | None, headers: bool) -> N
 
 def _beside(tars: list[str]) -> str:
     """The folder of the tars, if a manifest in it would speak of all that are there, and replace none that says more."""
-    from vdata.shards.fetch import tars_in
     from vdata.shards.files import NAME
     from vdata.shards.manifest import Manifest
-    from vdata.shards.urls import common_base, local_path
+    from vdata.shards.storage import tars_in
+    from vdata.urls import common_base, local_path
 
     base, names = common_base(tars)
     path = local_path(base or ".")

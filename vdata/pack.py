@@ -35,10 +35,10 @@ from vdata.shards.job import Finished, Plan, Task, Unfinished, capacity, cut, pa
 from vdata.shards.manifest import Manifest
 from vdata.shards.rows import Rows
 from vdata.shards.tar import BLOCK
-from vdata.shards.urls import local_path, scheme
 from vdata.shards.write import Rules, ShardWriter, check_prefix, checked, growing
 from vdata.source import digest_of
 from vdata.start import open
+from vdata.urls import local_path, scheme
 
 _PROBES = 32  # samples that are encoded beforehand, to learn how large samples are
 _MARGIN = 1.15  # how much larger than its probes a shard may be without being cut

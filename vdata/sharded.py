@@ -15,8 +15,8 @@ from vdata.shards.fetch import Fetcher
 from vdata.shards.foreign import is_there
 from vdata.shards.manifest import Manifest, Place
 from vdata.shards.storage import has_magic
-from vdata.shards.urls import join, local_path, scheme
 from vdata.source import Sample, Source
+from vdata.urls import join, local_path, scheme
 
 
 class Sharded(Source):

@@ -50,7 +50,7 @@ class Source(ABC):
     def read(self, index: int) -> Sample:
         """Sample `index`, undecoded; a DataError names what is broken."""
 
-    def prepare(self, indices: Iterable[int]) -> None:
+    def prepare(self, indices: Iterable[int]) -> None:  # noqa: B027  most sources have nothing to bring
         """These will be read soon: begin to bring them, and return at once. Reading needs no preparation."""
 
 

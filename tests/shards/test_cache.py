@@ -25,8 +25,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.shards.cache_worker import DATA, ETAG, SIZE, URL
 from vdata.errors import PlanError, ShardError, TruncatedShardError
 from vdata.shards import cache as cache_module
-from vdata.shards.blocks import BLOCK, entries, identify
-from vdata.shards.cache import Cache, default_root, listing, parse_size, prune, remove, verify
+from vdata.shards.blocks import BLOCK, identify
+from vdata.shards.cache import Cache
+from vdata.shards.upkeep import default_root, entries, listing, parse_size, prune, remove, verify
 
 WORKER = Path(__file__).with_name("cache_worker.py")
 

@@ -34,11 +34,12 @@ from vdata.errors import (
 )
 from vdata.field import Field
 from vdata.shards import files
-from vdata.shards.fetch import OPEN_SHARDS, Fetcher, exists, expand, open_file, read_file, remove, write_file
+from vdata.shards.fetch import OPEN_SHARDS, Fetcher
 from vdata.shards.manifest import Manifest, Place
 from vdata.shards.rows import ABSENT, Shard
-from vdata.shards.urls import braces, check_name, common_base, join, local_path, scheme
+from vdata.shards.storage import exists, expand, open_file, read_file, remove, write_file
 from vdata.shards.write import ShardWriter
+from vdata.urls import braces, check_name, common_base, join, local_path, scheme
 
 TEN = [
     (f"d/{i:03d}", {"jpg": b"J" * (i * 300 + 1), "cls": str(i).encode(), **({"seg.png": b"P" * 9} if i % 3 else {})})

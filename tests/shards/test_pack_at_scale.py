@@ -21,9 +21,9 @@ from tests.shards.pack_functions import COUNT, Once, ValueErrorAt, annotated, pi
 from vdata.encoded import Encoded
 from vdata.errors import MissingPackageError, PlanError, ShardError, VdataError
 from vdata.executors import Processes
-from vdata.shards.fetch import tars_in, write_file
 from vdata.shards.job import cut
 from vdata.shards.manifest import Manifest
+from vdata.shards.storage import tars_in, write_file
 from vdata.source import Computed
 from vdata.start import read
 from vdata.tensors import Image

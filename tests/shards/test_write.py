@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from vdata.errors import ChecksumError, PlanError, ShardError
 from vdata.field import Field
 from vdata.shards import write as write_module
-from vdata.shards.fetch import Fetcher, exists, read_file, tars_in, write_file
+from vdata.shards.fetch import Fetcher
 from vdata.shards.manifest import Manifest
+from vdata.shards.storage import exists, read_file, tars_in, write_file
 from vdata.shards.tar import members, samples
 from vdata.shards.write import ShardWriter, quote_key
 

@@ -20,7 +20,7 @@ import fsspec
 from vdata.errors import AccessError, ChangedError, MissingFileError, MissingPackageError, RemoteError, redact
 from vdata.remote.engine import Version
 from vdata.remote.patience import Again, Patience, Tries
-from vdata.shards.urls import scheme
+from vdata.urls import scheme
 
 PATIENCE = Patience()
 FRESH = 3.0  # seconds

@@ -23,7 +23,7 @@ from vdata.errors import AccessError, ChangedError, MissingFileError, RemoteErro
 from vdata.remote import access, anything
 from vdata.remote.engine import Version
 from vdata.remote.patience import Again, Patience, Tries
-from vdata.shards.urls import scheme
+from vdata.urls import scheme
 
 PATIENCE = Patience()
 BLOCK = 8 << 20  # bytes a request of `read_all`

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module, util
 from typing import NamedTuple, Protocol
 
-from vdata.shards.urls import scheme
+from vdata.urls import scheme
 
 
 class Version(NamedTuple):
@@ -16,7 +16,7 @@ class Version(NamedTuple):
 
 
 class Engine(Protocol):
-    """A module with these functions. All raise RemoteErrors; URLs have been checked by `vdata.shards.urls.scheme`."""
+    """A module with these functions. All raise RemoteErrors; URLs have been checked by `vdata.urls.scheme`."""
 
     def stat(self, url: str) -> Version:
         """The object's version; MissingFileError where there is none."""

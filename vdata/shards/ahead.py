@@ -52,7 +52,7 @@ class Ahead:
                 if not self._has_room(length):
                     return
                 self._bytes += sum(size for _, size in parts)
-                whole = self._crew.submit(self._bring, shard, start, length)
+                whole = self._crew.submit(self._bring, (shard, start, length))
                 for first, size in parts:
                     self._held[shard, first, size] = _Piece(whole, first - start, time.monotonic())
 
@@ -100,10 +100,10 @@ class _Crew:
         self._guard = threading.Lock()
         self._threads = self._idle = 0
 
-    def submit(self, bring: Bring, *what: object) -> Future[memoryview]:
+    def submit(self, bring: Bring, what: Range) -> Future[memoryview]:
         future: Future[memoryview] = Future()
         with self._guard:
-            self._tasks.put((future, bring, what))  # type: ignore[arg-type]
+            self._tasks.put((future, bring, what))
             if self._idle < self._tasks.qsize() and self._threads < self.most:
                 self._threads += 1
                 threading.Thread(target=self._work, daemon=True, name="vdata-ahead").start()

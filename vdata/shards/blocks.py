@@ -37,14 +37,11 @@ from vdata.errors import redact
 
 BLOCK = 1 << 16
 LARGEST = 1 << 40  # a larger object is not kept: its table alone, made at a server's word, would take more than 64 MiB
-_HEADER = struct.Struct("<6sHIQI")  # magic, version, bytes a block, bytes of the object, bytes of the text that follows
+HEADER = struct.Struct("<6sHIQI")  # magic, version, bytes a block, bytes of the object, bytes of the text that follows
 _MAGIC, _VERSION = b"vdata#", 1
-_TEXT = 1 << 16  # no text is longer
 _LOCKS = 1 << 40  # far beyond the end of every table
 _SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a link leads elsewhere, a pipe would be waited for
 _ODD = {errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO, errno.EACCES}
-_STALE = 3600.0  # seconds after which a temporary file's writer is dead
-_OURS = re.compile(r"([0-9a-f]{64})\.(data|have|have\.[0-9a-f]{8}\.tmp)")
 _SIGNING = re.compile(
     r"(?i)x-amz-.*|x-goog-.*|awsaccesskeyid|googleaccessid|key-pair-id|policy|expires|.*signature|sig|s[eprtv]|spr|sip|"
     r"sk(oid|tid|t|e|s|v)|.*(token|secret|password|passwd|pwd)|credentials?|auth|authorization"
@@ -63,7 +60,7 @@ class Identity(NamedTuple):
     def header(self) -> bytes:
         text = json.dumps([self.url, self.etag]).encode()
         text += b" " * (-len(text) % 8)
-        return _HEADER.pack(_MAGIC, _VERSION, BLOCK, self.size, len(text)) + text
+        return HEADER.pack(_MAGIC, _VERSION, BLOCK, self.size, len(text)) + text
 
     @property
     def blocks(self) -> int:
@@ -101,8 +98,8 @@ class Blocks:
         self._readers = 0
         self._fetching: set[int] = set()
         self._changed = threading.Condition()
-        self._data = _open(stem + ".data")
-        self._have = _open(stem + ".have")
+        self._data = open_own(stem + ".data")
+        self._have = open_own(stem + ".have")
 
     def __del__(self) -> None:
         self.close()
@@ -246,7 +243,7 @@ def open_blocks(root: str, what: Identity, may_make: Callable[[], bool]) -> Bloc
     raise OSError(errno.EBUSY, "its files are removed by others as often as they are made")
 
 
-def _open(path: str, make: int = 0) -> int:
+def open_own(path: str, make: int = 0) -> int:
     """A regular file that is ours alone (no other name may lead to it), or -1. `make` is O_CREAT, or 0."""
     file = -1
     try:
@@ -267,7 +264,7 @@ def _make(root: str, what: Identity) -> None:
     stem = what.stem(root)
     os.makedirs(root, 0o700, exist_ok=True)
     os.makedirs(os.path.dirname(stem), 0o700, exist_ok=True)
-    data = _open(stem + ".data", os.O_CREAT)
+    data = open_own(stem + ".data", os.O_CREAT)
     if data < 0:
         _clear(stem + ".data")
         return
@@ -323,93 +320,3 @@ def flock(file: int, kind: int, patience: float = 0.0) -> bool:
             time.sleep(0.002)
         except OSError:
             return True
-
-
-# -- all entries of a folder -------------------------------------------------------------------------------------------
-
-
-class Found(NamedTuple):
-    """An entry on the disk: its path without suffix, the bytes it takes there, when it was last used (seconds since 1970)."""
-
-    stem: str
-    bytes: int
-    used: float
-
-    @property
-    def in_use(self) -> bool:
-        file = _open(self.stem + ".data")
-        try:
-            return file >= 0 and not flock(file, fcntl.LOCK_EX)
-        finally:
-            if file >= 0:
-                os.close(file)
-
-    def identity(self) -> Identity | None:
-        """What its header says; None where it says nothing that can be read."""
-        file = _open(self.stem + ".have")
-        try:
-            head = os.pread(file, _HEADER.size + _TEXT, 0)
-            _, _, _, size, length = _HEADER.unpack_from(head)
-            url, etag = json.loads(head[_HEADER.size : _HEADER.size + length])
-            what = Identity(os.path.basename(self.stem), str(url), str(etag), size)
-            return what if head.startswith(what.header) else None
-        except (OSError, struct.error, ValueError, TypeError):
-            return None
-        finally:
-            if file >= 0:
-                os.close(file)
-
-    def remove(self) -> bool:
-        """Remove it, unless somebody reads it. It is emptied first: who holds it open without reading keeps no space."""
-        file = _open(self.stem + ".data")
-        try:
-            if file >= 0:
-                if not flock(file, fcntl.LOCK_EX) or not os.fstat(file).st_nlink:
-                    return False
-                os.ftruncate(file, 0)
-            for suffix in (".have", ".data"):
-                with suppress(FileNotFoundError):
-                    os.unlink(self.stem + suffix)
-            return True
-        except OSError:
-            return False
-        finally:
-            if file >= 0:
-                os.close(file)
-
-
-def entries(root: str) -> list[Found]:
-    """All entries, the least recently used first. Temporary files that a dead process left are removed on the way."""
-    sizes: dict[str, int] = {}
-    used: dict[str, float] = {}
-    for stem, kind, found in _own_files(root):
-        if kind.endswith("tmp"):
-            if time.time() > found.st_mtime + _STALE:
-                with suppress(OSError):
-                    os.unlink(f"{stem}.{kind}")
-            continue
-        sizes[stem] = sizes.get(stem, 0) + found.st_blocks * 512
-        if kind == "have" or stem not in used:
-            used[stem] = found.st_mtime
-    return sorted((Found(stem, sizes[stem], used[stem]) for stem in sizes), key=lambda entry: entry.used)
-
-
-def _own_files(root: str) -> Iterator[tuple[str, str, os.stat_result]]:
-    """(stem, what follows it, stat) of the files of names and kinds that only the cache makes; all others are not ours."""
-    for folder in _listed(root):
-        if re.fullmatch("[0-9a-f]{2}", folder.name) and folder.is_dir(follow_symlinks=False):
-            for file in _listed(folder.path):
-                match = _OURS.fullmatch(file.name)
-                if match and match[1].startswith(folder.name):
-                    with suppress(FileNotFoundError):
-                        found = file.stat(follow_symlinks=False)
-                        if stat.S_ISREG(found.st_mode):
-                            yield os.path.join(folder.path, match[1]), match[2], found
-
-
-def _listed(folder: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except OSError:
-        return []

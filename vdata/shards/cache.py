@@ -8,29 +8,24 @@ over the network.
 from __future__ import annotations
 
 import errno
-import fnmatch
 import os
-import re
 import shutil
-import stat
 import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
-import platformdirs
-
-from vdata.errors import PlanError, ShardError, TruncatedShardError
-from vdata.shards.blocks import BLOCK, LARGEST, Blocks, Found, Identity, entries, identify, open_blocks
+from vdata.errors import ShardError, TruncatedShardError
+from vdata.shards.blocks import BLOCK, LARGEST, Blocks, Identity, identify, open_blocks
+from vdata.shards.upkeep import default_root, entries, evict, folder_of, parse_size
 
 PATIENCE = 60.0  # seconds to wait for bytes that somebody else fetches
 _OPEN = 64  # entries held open by a process
 _RUN = 128 * BLOCK  # what is fetched at once
 _LOOK = 5.0  # seconds after which the folder is looked at again: others write to it too
 _MOST = 200 * 10**9  # of a disk, unless more is asked for
-_UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _CACHES: weakref.WeakSet[Cache] = weakref.WeakSet()
 
 Fetch = Callable[[int, int], Any]
@@ -52,7 +47,7 @@ class Cache:
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None, limit: int | str | None = None):
-        self.root = _folder(default_root() if root is None else root)
+        self.root = folder_of(default_root() if root is None else root)
         limit = os.environ.get("VDATA_CACHE_LIMIT") if limit is None else limit
         self.limit = None if limit is None else parse_size(limit)
         self._stopped = False
@@ -122,7 +117,7 @@ class Cache:
             if size > 0.9 * limit:
                 return False
             if self._used + size > limit:
-                self._used -= _evict(entries(self.root), self._used + size - 0.9 * limit)
+                self._used -= evict(entries(self.root), self._used + size - 0.9 * limit)
             if self._used + size > limit:
                 self._full_until = time.monotonic() + _LOOK
                 return False
@@ -148,7 +143,7 @@ class Cache:
                 return write()
             except OSError as error:
                 full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-                if not (again and full and _evict(entries(self.root), max(self._used / 10, _RUN))):
+                if not (again and full and evict(entries(self.root), max(self._used / 10, _RUN))):
                     self._stop(error)
                     break
         return None
@@ -280,137 +275,8 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-# -- settings ----------------------------------------------------------------------------------------------------------
-
-
-def default_root() -> str:
-    """VDATA_CACHE, or "shards" in the user's folder for caches."""
-    return os.environ.get("VDATA_CACHE") or os.path.join(platformdirs.user_cache_dir("vdata"), "shards")
-
-
-def parse_size(size: int | str) -> int:
-    """A number of bytes.
-
-    >>> parse_size("1.5 GB"), parse_size("1GiB"), parse_size(10)
-    (1500000000, 1073741824, 10)
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgtp]?)(i?)b)?\s*", str(size), re.IGNORECASE)
-    if match is None or (match[3] and not match[2]):
-        raise PlanError(f"{size!r} is no number of bytes: write it like 50GB, 500 MB or 1GiB")
-    return int(float(match[1]) * (1024 if match[3] else 1000) ** _UNITS[(match[2] or "").lower()])
-
-
-def _folder(root: str | os.PathLike[str]) -> str:
-    """The absolute path of a cache's folder, which nobody else may own or write to. It need not be there yet."""
-    root = os.path.abspath(os.path.expanduser(root))
-    for found in (os.lstat, os.stat) if os.path.exists(root) else ():
-        mode, owner = found(root).st_mode, found(root).st_uid
-        if owner != os.geteuid():
-            raise PlanError(f"the cache {root} belongs to user {owner}, not to you: name a folder of your own in VDATA_CACHE")
-        if stat.S_ISDIR(mode) and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-            raise PlanError(f"anybody can write to the cache {root}: say chmod 700, or name another folder in VDATA_CACHE")
-    return root
-
-
 def _there(path: str) -> str:
     """The deepest folder on the way to `path` that is there."""
     while not os.path.isdir(path):
         path = os.path.dirname(path)
     return path
-
-
-# -- upkeep ------------------------------------------------------------------------------------------------------------
-
-
-class Listed(NamedTuple):
-    """An entry: bytes of the object, bytes on the disk, the share of it that is here, when it was last used (seconds since 1970)."""
-
-    name: str
-    url: str
-    size: int
-    on_disk: int
-    present: float
-    used: float
-    in_use: bool
-
-
-class Removed(NamedTuple):
-    """How many entries were removed, how many bytes that freed, and how many stay because somebody reads them."""
-
-    count: int
-    bytes: int
-    in_use: int
-
-
-def listing(root: str | os.PathLike[str]) -> list[Listed]:
-    """All entries that can be read, the least recently used first."""
-    out = []
-    for found, what in _described(_folder(root)):
-        blocks = open_blocks(_folder(root), what, lambda: False)
-        present = len(blocks.marked()) / max(1, what.blocks) if blocks else 0.0
-        out.append(Listed(what.name, what.url, what.size, found.bytes, present, found.used, found.in_use))
-    return out
-
-
-def remove(root: str | os.PathLike[str], pattern: str) -> Removed:
-    """Remove the entries whose name, URL or a part of it is `pattern`, which may have * and ?."""
-    if not pattern:
-        raise PlanError("an empty pattern: write '*' for all entries")
-    chosen = []
-    for found in entries(_folder(root)):
-        what = found.identity()
-        url = what.url if what else ""
-        if pattern in url or fnmatch.fnmatchcase(url, pattern) or pattern == os.path.basename(found.stem):
-            chosen.append(found)
-    return _remove(chosen)
-
-
-def prune(root: str | os.PathLike[str], limit: int | str | None = None, older_than: float | None = None) -> Removed:
-    """Remove what was not used for `older_than` seconds; then the least recently used until `limit` bytes are left."""
-    found, most = entries(_folder(root)), None if limit is None else parse_size(limit)
-    since = float("-inf") if older_than is None else time.time() - older_than
-    left, chosen = sum(entry.bytes for entry in found), []
-    for entry in found:
-        if entry.used < since or (most is not None and left > most):
-            chosen.append(entry)
-            left -= entry.bytes
-    return _remove(chosen)
-
-
-def verify(root: str | os.PathLike[str]) -> tuple[int, int]:
-    """Read every block that is here: how many there are, and how many of them were rotten and are now dropped."""
-    checked = rotten = 0
-    for _, what in _described(_folder(root)):
-        blocks = open_blocks(_folder(root), what, lambda: False)
-        if blocks is None:
-            continue
-        with blocks.reading():
-            for number in map(int, blocks.marked()):
-                checked += 1
-                if blocks.load(number, number + 1)[1] and not blocks.gone:
-                    blocks.forget(number, number + 1)
-                    rotten += 1
-    return checked, rotten
-
-
-def _described(root: str) -> Iterator[tuple[Found, Identity]]:
-    for found in entries(root):
-        what = found.identity()
-        if what is not None:
-            yield found, what
-
-
-def _remove(chosen: Iterable[Found]) -> Removed:
-    done = [(entry.remove(), entry.bytes) for entry in chosen]
-    gone = [size for removed, size in done if removed]
-    return Removed(len(gone), sum(gone), len(done) - len(gone))
-
-
-def _evict(found: list[Found], size: float) -> int:
-    """Remove entries, the least recently used first, until `size` bytes are free. How many that freed."""
-    freed = 0
-    for entry in found:
-        if freed >= size:
-            break
-        freed += entry.bytes if entry.remove() else 0
-    return freed

@@ -11,8 +11,8 @@ from vdata.errors import ChangedError, DataError, RemoteError, ShardError, Trunc
 from vdata.remote.engine import Version, engine_of
 from vdata.shards.ahead import Ahead
 from vdata.shards.cache import Cache
-from vdata.shards.storage import exists, expand, open_file, put_file, read_file, remove, tars_in, temporary_beside, write_file  # noqa: F401
-from vdata.shards.urls import braces, join, local_path, scheme  # noqa: F401
+from vdata.shards.storage import open_file
+from vdata.urls import join, local_path, scheme
 
 OPEN_SHARDS = 64  # mapped at a time by one Fetcher
 

@@ -20,9 +20,9 @@ import xxhash
 
 from vdata.errors import ChecksumError, ShardError, redact
 from vdata.field import Field
-from vdata.shards.fetch import open_file, read_file, write_file
 from vdata.shards.rows import Shard
-from vdata.shards.urls import join, local_path, scheme
+from vdata.shards.storage import open_file, read_file, write_file
+from vdata.urls import join, local_path, scheme
 
 NAME, SIDECAR = "manifest.json", "manifest.bin"
 UNFINISHED = "UNFINISHED"  # there as long as a writer is at work; after a kill it stays

@@ -22,9 +22,10 @@ import xxhash
 from vdata.errors import ShardError, VdataError
 from vdata.field import Field
 from vdata.shards import files
-from vdata.shards.fetch import Fetcher, exists, local_path, read_file, remove, tars_in, write_file
+from vdata.shards.fetch import Fetcher
 from vdata.shards.rows import Part
-from vdata.shards.urls import join
+from vdata.shards.storage import exists, read_file, remove, tars_in, write_file
+from vdata.urls import join, local_path
 
 FOLDER = ".unfinished"
 _PLAN = f"{FOLDER}/plan.json"

@@ -29,12 +29,13 @@ from vdata.errors import RemoteError, ShardError, redact
 from vdata.field import Field
 from vdata.progress import progress
 from vdata.shards import files, foreign
-from vdata.shards.fetch import Fetcher, expand
+from vdata.shards.fetch import Fetcher
 from vdata.shards.files import AGAIN
 from vdata.shards.hop import WORKERS, GoOn, hop, in_order, while_wanted
 from vdata.shards.rows import ABSENT, Part, Rows, Shard
+from vdata.shards.storage import expand
 from vdata.shards.tar import BLOCK, Member, members, samples
-from vdata.shards.urls import check_name, common_base, join, local_path
+from vdata.urls import check_name, common_base, join, local_path
 
 
 class Place(NamedTuple):

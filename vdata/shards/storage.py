@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from vdata.errors import DataError, MissingFileError, RemoteError, ShardError, UnknownDatasetError, redact
 from vdata.remote.engine import engine_of
-from vdata.shards.urls import braces, join, local_path, scheme
+from vdata.urls import braces, join, local_path, scheme
 
 
 def exists(url: str) -> bool:

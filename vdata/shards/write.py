@@ -22,12 +22,12 @@ from webdataset.writer import TarWriter
 from vdata.errors import ChecksumError, PlanError, ShardError
 from vdata.field import Field
 from vdata.shards import files
-from vdata.shards.fetch import local_path, open_file, put_file, remove, temporary_beside
 from vdata.shards.job import FOLDER, Row, make_room
 from vdata.shards.manifest import Manifest
 from vdata.shards.rows import Part, Rows
+from vdata.shards.storage import open_file, put_file, remove, temporary_beside
 from vdata.shards.tar import BLOCK, members, samples
-from vdata.shards.urls import check_name, join
+from vdata.urls import check_name, join, local_path
 
 _SUFFIX = re.compile(r"[a-z0-9_+-]+(\.[a-z0-9_+-]+)*")
 _END_MARK = 2 * BLOCK
