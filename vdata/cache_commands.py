@@ -14,7 +14,7 @@ def cache() -> None:
     """What was kept on this machine of shards that lie far away (VDATA_CACHE, VDATA_CACHE_LIMIT)."""
 
 
-_ROOT = click.option("--root", help="The cache's folder; by default VDATA_CACHE, or the user's own.")
+_ROOT = click.option("--root", type=click.Path(file_okay=False), help="The cache's folder; by default VDATA_CACHE, or the user's own.")
 
 
 @cache.command("ls")
@@ -24,14 +24,15 @@ def cache_ls(root: str | None, as_json: bool) -> None:
     """Every shard of which something is here, the least recently used first."""
     from vdata.shards import upkeep
 
-    found = upkeep.listing(upkeep.default_root() if root is None else root)
+    place = upkeep.default_root() if root is None else root
+    found = upkeep.listing(place)
     if as_json:
         click.echo(json.dumps([one._asdict() for one in found]))
         return
     for one in found:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.used))
         click.echo(f"{_size(one.on_disk):>9}  {one.present:>4.0%} of {_size(one.size):>9}  {when}  {one.url}{'  (in use)' if one.in_use else ''}")
-    click.echo(f"{_size(sum(one.on_disk for one in found))} in {len(found)} shards")
+    click.echo(f"{_size(sum(one.on_disk for one in found))} in {_shards(len(found))} under {place}")
 
 
 @cache.command("rm")
@@ -47,7 +48,7 @@ def cache_rm(pattern: str, root: str | None) -> None:
 @cache.command("prune")
 @_ROOT
 @click.option("--limit", help="Bytes that may stay, as in 50GB: the least recently used go first.")
-@click.option("--days", type=float, help="Remove what was not used for so many days.")
+@click.option("--days", type=click.FloatRange(min=0), help="Remove what was not used for so many days.")
 def cache_prune(root: str | None, limit: str | None, days: float | None) -> None:
     """Make room: by age, by size, or both; and remove what dead writers left."""
     from vdata.shards import upkeep
@@ -68,8 +69,12 @@ def cache_verify(root: str | None) -> None:
 
 
 def _removed(what: Any) -> None:
-    stay = f"; {what.in_use} stay, for somebody reads them" if what.in_use else ""
-    click.echo(f"{what.count} shards removed, {_size(what.bytes)} free{stay}")
+    stay = f"; {_shards(what.in_use)} stayed, being read" if what.in_use else ""
+    click.echo(f"{_shards(what.count)} removed, {_size(what.bytes)} freed{stay}")
+
+
+def _shards(count: int) -> str:
+    return f"{count} shard{'' if count == 1 else 's'}"
 
 
 def _size(count: float) -> str:

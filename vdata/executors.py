@@ -18,7 +18,8 @@ from contextlib import suppress
 from multiprocessing import connection, get_context, parent_process
 from typing import Any, Protocol, runtime_checkable
 
-from vdata.errors import MissingPackageError, PlanError, VdataError
+from vdata.cluster import ray_cluster
+from vdata.errors import PlanError, VdataError
 
 _AGAIN = 3  # times that a piece is done again whose worker was killed
 _PATIENCE = 5.0  # seconds that a worker has to clean up after itself
@@ -164,7 +165,7 @@ def _work(pipe: Any, fn: Callable[[Any], Any]) -> None:
         try:
             answer: Any = (fn(item),)
         except Exception as error:
-            answer = _Raised(_travelling(error))
+            answer = _Raised(travelling(error))
         with suppress(OSError):  # nobody waits for it any more
             pipe.send(answer)
 
@@ -178,8 +179,8 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _travelling(error: Exception) -> Exception:
-    """The error if it survives the way to another process, else one that says the same."""
+def travelling(error: Exception) -> Exception:
+    """The error if it survives the way to another process, else one that says the same; with a note of where it was raised."""
     try:
         copy.copy(error)  # is made anew, as on arrival
     except Exception:
@@ -203,38 +204,32 @@ class Ray:
         self.workers = workers
 
     def map_unordered(self, fn: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-        try:
-            import ray
-            from ray.exceptions import RayError, RayTaskError
-        except ImportError:
-            raise MissingPackageError("""executor="ray" needs Ray: pip install 'vdata-vision[ray]'""") from None
-        ours = not ray.is_initialized()
-        if ours:
-            ray.init(address="local", num_cpus=self.workers, include_dashboard=False, log_to_driver=False)
-        running: dict[Any, tuple[int, Any]] = {}
-        try:
-            at_once = self.workers or int(ray.cluster_resources().get("CPU", 1))
+        with ray_cluster(self.workers) as ray:
+            at_once = self.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
             task = ray.remote(max_retries=_AGAIN)(_call)
             held, waiting = ray.put(fn), deque(enumerate(items))
-            while waiting or running:
-                while waiting and len(running) < at_once:
-                    piece = waiting.popleft()
-                    running[task.remote(held, piece[1])] = piece
-                (done,), _ = ray.wait(list(running), num_returns=1)
-                number, item = running.pop(done)
-                try:
-                    result = ray.get(done)
-                except RayTaskError as error:
-                    raise error.cause from None
-                except RayError as error:
-                    raise _lost(item, f"{type(error).__name__} after {_AGAIN} more attempts") from None
-                yield number, result
-        finally:
-            for left in running:
-                ray.cancel(left, force=True)
-            if ours:
-                ray.shutdown()
+            running: dict[Any, tuple[int, Any]] = {}
+            try:
+                while waiting or running:
+                    while waiting and len(running) < at_once:
+                        piece = waiting.popleft()
+                        running[task.remote(held, piece[1])] = piece
+                    (done,), _ = ray.wait(list(running), num_returns=1)
+                    number, item = running.pop(done)
+                    try:
+                        answer = ray.get(done)
+                    except ray.exceptions.RayError as error:
+                        raise _lost(item, f"{type(error).__name__} after {_AGAIN} more attempts") from None
+                    if isinstance(answer, _Raised):
+                        raise answer.error
+                    yield number, answer
+            finally:
+                for left in running:
+                    ray.cancel(left, force=True)
 
 
 def _call(fn: Callable[[Any], Any], item: Any) -> Any:
-    return fn(item)
+    try:
+        return fn(item)
+    except Exception as error:
+        return _Raised(travelling(error))

@@ -28,7 +28,7 @@ from vdata.progress import progress
 from vdata.reencode import Reencode
 from vdata.run.each import Item
 from vdata.run.make import compile
-from vdata.run.ring import Inline, require_picklable
+from vdata.run.ring import Inline, require_picklable, walk_span
 from vdata.run.walk import Walk
 from vdata.sharded import Sharded
 from vdata.shards.job import Finished, Plan, Task, Unfinished, capacity, cut, parts
@@ -125,7 +125,7 @@ class _Job:
         sizes: list[int] = []
         rules, room, measuring = Rules(work.url, schema), capacity(work.plan.options["bytes_per_shard"]), False
         with growing(work.url, work.name(task)) as shard:
-            for sample in self.encoder.encoded(_items(self.stage, range(task.start, task.stop)), left_out):
+            for sample in self.encoder.encoded(walk_span(compile(self.stage), 0, task.start, task.stop), left_out):
                 sizes.extend([0] * (sample.position - task.start - len(sizes)))  # what was left out
                 agree(schema, sample.fields, sample.key)
                 rules.admit(sample.key, sample.members, sample.columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from crc32c import crc32c
 
 from vdata.encoded import Encoded
 from vdata.errors import ChecksumError, RemoteError, ShardError, UnknownDatasetError, redact
+from vdata.remote.engine import Version
 from vdata.shards.cache import Cache
 from vdata.shards.fetch import Fetcher
 from vdata.shards.foreign import is_there
@@ -18,11 +20,15 @@ from vdata.shards.storage import has_magic
 from vdata.source import Sample, Source
 from vdata.urls import join, local_path, scheme
 
+_MANIFEST = re.compile(r"(?:^|(?<=/))manifest\.json(?=$|\?)")  # a query, say a signature, may follow
+
 
 class Sharded(Source):
     """Samples of tars: vdata's, with a manifest, or anybody's webdataset tars, indexed when they are opened."""
 
-    def __init__(self, manifest: Manifest, name: str, *, orient: bool = True, cache: Cache | None = None):
+    def __init__(
+        self, manifest: Manifest, name: str, *, orient: bool = True, cache: Cache | None = None, seen: Mapping[str, Version] | None = None
+    ):
         private = sorted(n for n in manifest.fields if n.startswith("__"))
         if private:
             raise ShardError(f"a field called {private[0]} would stand in for what vdata itself says of a sample", url=name, do="rename it in the tars")
@@ -33,11 +39,11 @@ class Sharded(Source):
         self.digest = manifest.digest
         # Checksums of all records vouch for what the cache holds; without them only the server's ETag does.
         stamp = "" if manifest.crc is None else manifest.digest
-        self.fetcher = Fetcher(manifest.base, sizes={s.name: s.bytes for s in manifest.shards}, stamp=stamp, cache=cache)
+        self.fetcher = Fetcher(manifest.base, sizes={s.name: s.bytes for s in manifest.shards}, stamp=stamp, cache=cache, seen=seen)
         self.far = self.fetcher.far
 
     def __reduce__(self):
-        return _sharded, (self.manifest, self.name, self.orient, self.fetcher.cache)
+        return _sharded, (self.manifest, self.name, self.orient, self.fetcher.cache, dict(self.fetcher.seen))
 
     @classmethod
     def open(
@@ -47,9 +53,9 @@ class Sharded(Source):
         """The shards at `url`: a folder with a manifest, a folder of tars, "a/{00..12}.tar", or a list of tars."""
         options = {"orient": orient, "cache": cache, "cache_limit": cache_limit}
         if isinstance(url, (str, os.PathLike)):
-            folder = os.fspath(url)
-            if folder.endswith("manifest.json") or (_is_folder(folder) and is_there(join(folder, "manifest.json"))):
-                return cls._of(Manifest.load(folder), redact(folder), **options)
+            folder, named = _MANIFEST.subn("", os.fspath(url))
+            if named or (_is_folder(folder) and is_there(join(folder, "manifest.json"))):
+                return cls._of(Manifest.load(folder), redact(url), **options)
         try:
             manifest = Manifest.index(url)
         except FileNotFoundError as error:
@@ -95,8 +101,8 @@ class Sharded(Source):
         return {"url": redact(join(self.manifest.base, shard)), "shard": shard, "key": key, "field": field, "byte": place.byte}
 
 
-def _sharded(manifest: Manifest, name: str, orient: bool, cache: Cache | None) -> Sharded:
-    return Sharded(manifest, name, orient=orient, cache=cache)
+def _sharded(manifest: Manifest, name: str, orient: bool, cache: Cache | None, seen: Mapping[str, Version]) -> Sharded:
+    return Sharded(manifest, name, orient=orient, cache=cache, seen=seen)
 
 
 def _is_folder(url: str) -> bool:

@@ -28,7 +28,10 @@ def to_ray_dataset(pipe: DataPipe, epoch: int = 0) -> Any:
     stage = optimise(pipe.plan, scan)
     if stage.access != "dense" or not isinstance(stage.length, int):
         raise NoIndexError("to_ray_dataset needs a pipe with an index and an end: .pack(url) it first, or .take(n)")
-    return ray.data.range(stage.length).map(_Rows(stage, epoch))
+    rows = _Rows(stage, epoch)
+    if stage.length:
+        rows({"id": 0})  # what can be no row is refused here, not somewhere on the cluster
+    return ray.data.range(stage.length).map(rows)
 
 
 class _Rows:

@@ -11,17 +11,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from vdata.cluster import ray_cluster
-from vdata.errors import StageTimeoutError, VdataError, WorkerError
+from vdata.errors import StageTimeoutError, WorkerError, redact
+from vdata.executors import travelling
 from vdata.plan import Stage
 from vdata.run.each import Item
 from vdata.run.make import compile
 from vdata.run.ring import Inline, chunks, compute, require_picklable
+from vdata.run.store import copied
 
 DEATHS = 3  # of the actors that compute one chunk, before it is the chunk's fault
 
 
 class Actors(Inline):
-    """`workers` actors with one CPU each, for one pass at a time; `ahead` chunks under way."""
+    """`workers` actors for one pass at a time; `ahead` chunks under way."""
 
     def __init__(self, workers: int, ahead: int, timeout: float):
         super().__init__()
@@ -30,7 +32,8 @@ class Actors(Inline):
     def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
         require_picklable(stage)
         with ray_cluster(self.workers) as ray:
-            actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=DEATHS)(_Actor)
+            # Each is placed where a CPU is free but holds none: a second loader, for validation say, must not wait for the first to end.
+            actor = ray.remote(max_restarts=-1, max_task_retries=DEATHS, scheduling_strategy="SPREAD")(_Actor)
             crew = [actor.remote(stage) for _ in range(self.workers)]
             waiting: deque[tuple[int, Any]] = deque()
             try:
@@ -49,26 +52,30 @@ class Actors(Inline):
             part = ray.get(reference, timeout=self.timeout)
         except ray.exceptions.GetTimeoutError:
             what = f"no result for the positions from {first} on after {self.timeout:g} s"
-            raise StageTimeoutError(f"{what}: a stage hangs, or the cluster has no {self.workers} free CPUs; raise loader(timeout=...) if it is only slow") from None
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from None
-        except ray.exceptions.RayActorError:
+            raise StageTimeoutError(f"{what}: a stage hangs, or no CPU of the cluster is free; raise loader(timeout=...) if it is only slow") from None
+        except ray.exceptions.RayActorError as error:
+            if error.actor_init_failed:
+                raise WorkerError(f"actors cannot start: {_last_line(error)}. Every node needs the packages and modules of the pipe") from None
             raise WorkerError(f"actors died {DEATHS + 1} times at positions from {first} on: out of memory, or a crash in native code?") from None
-        if isinstance(part, VdataError):
+        if isinstance(part, Exception):
             raise part
-        return part
+        return [(position, item.to(copied(item.value))) for position, item in part]  # Ray's arrays are read-only, and fill its store while they live
 
 
 class _Actor:
-    """On the cluster: computes chunks. vdata's own errors travel as values, so that they keep what they know."""
+    """On the cluster: computes chunks. Errors travel as values, so that they keep what they know."""
 
     def __init__(self, stage: Stage):
         self.node = compile(stage)
 
-    def part(self, epoch: int, first: int, last: int) -> list[tuple[int, Item]] | VdataError:
+    def part(self, epoch: int, first: int, last: int) -> list[tuple[int, Item]] | Exception:
         try:
             if self.node.prepare is not None:
                 self.node.prepare(epoch, first, last)
             return compute(self.node, epoch, first, last)
-        except VdataError as error:
-            return error
+        except Exception as error:
+            return travelling(error)
+
+
+def _last_line(error: Exception) -> str:
+    return redact(str(error).strip().rpartition("\n")[2])

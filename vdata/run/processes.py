@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +22,7 @@ from vdata.run.make import compile
 from vdata.run.ring import Inline, chunks, compute, prepared, require_picklable
 
 DEATHS = 3  # at one place, before it is the place's fault
+_LOOK = 1.0  # seconds
 _DIED = re.compile(r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (is killed by|exited unexpectedly)")
 
 
@@ -67,10 +69,12 @@ class Processes(Inline):
             # torchdata's own calls of what torch has deprecated.
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.filterwarnings("ignore", message=".*set_vital.*")
-            return iter(StatefulDataLoader(
+            parts: Any = iter(StatefulDataLoader(
                 work, batch_size=None, num_workers=self.workers, prefetch_factor=self.prefetch, timeout=self.timeout,
                 snapshot_every_n_steps=2**62, multiprocessing_context=self.context,
             ))  # fmt: skip
+        parts._timeout = min(_LOOK, self.timeout)  # that was for the start of the workers
+        return parts
 
 
 class _Died(Exception):
@@ -78,23 +82,25 @@ class _Died(Exception):
 
 
 def _next(parts: Iterator[Any], timeout: float) -> Any:
-    """The next part, None at the end."""
-    try:
-        return next(parts, None)
-    except (EOFError, OSError) as error:
-        # Tensors that a dead worker had not handed over yet: their memory went with it. A worker's own errors say "Caught".
-        codes = [w.exitcode for w in getattr(parts, "_workers", ()) if w.exitcode]
-        if str(error).startswith("Caught") or not codes:
-            raise
-        raise _Died(f"a worker process exited with code {codes[0]}") from None
-    except RuntimeError as error:
-        if died := _DIED.search(str(error)):
-            raise _Died(died[0]) from None
-        if "DataLoader timed out after" not in str(error):
-            raise
-        raise StageTimeoutError(
-            f"no result from a worker process after {timeout:g} s: a stage hangs; raise loader(timeout=...) if it is only slow"
-        ) from error
+    """The next part, None at the end. The loader looks whether its workers live when it has waited in vain, so it waits in short turns."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return next(parts, None)
+        except (EOFError, OSError) as error:
+            # Tensors that a dead worker had not handed over yet: their memory went with it. A worker's own errors say "Caught".
+            codes = [w.exitcode for w in getattr(parts, "_workers", ()) if w.exitcode]
+            if str(error).startswith("Caught") or not codes:
+                raise
+            raise _Died(f"a worker process exited with code {codes[0]}") from None
+        except RuntimeError as error:
+            if died := _DIED.search(str(error)):
+                raise _Died(died[0]) from None
+            if "DataLoader timed out after" not in str(error):
+                raise
+            if time.monotonic() >= deadline:
+                what = f"no result from a worker process after {timeout:g} s: a stage hangs"
+                raise StageTimeoutError(f"{what}; raise loader(timeout=...) if it is only slow") from error
 
 
 def _stop(parts: Any) -> None:

@@ -63,6 +63,13 @@ def compute(node: Node, epoch: int, start: int, stop: int) -> list[tuple[int, It
     return [(p, item) for p in range(start, stop) if (item := node.make(epoch, p)) is not None]
 
 
+def walk_span(node: Node, epoch: int, start: int, stop: int) -> Iterator[tuple[int, Item]]:
+    """The items of the positions from `start` to `stop`, in the caller's thread; far samples are brought ahead."""
+    spans = ((at, min(at + CHUNK, stop)) for at in range(start, stop, CHUNK))
+    for first, last in prepared(node, epoch, spans):
+        yield from compute(node, epoch, first, last)
+
+
 def _stepped(step: Step, item: Item, after: Any) -> tuple[Item | None, Any]:
     return step(item), after
 

@@ -5,13 +5,17 @@ Without it every sample would cost a round trip in the thread that decodes it.
 
 from __future__ import annotations
 
+import copy
 import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import NamedTuple
+
+from vdata.errors import DataError, RemoteError
 
 Range = tuple[str, int, int]  # shard, first byte, bytes
 Bring = Callable[[str, int, int], memoryview]
@@ -23,8 +27,17 @@ _GAP = 64 << 10  # bytes between two ranges that are rather read than asked arou
 _STALE = 60.0  # seconds after which nobody is expected to ask any more, if room is needed
 
 
+@dataclass
+class _Whole:
+    """What is brought at once; all of it is held until its last piece is taken."""
+
+    future: Future[memoryview]
+    bytes: int
+    pieces: int
+
+
 class _Piece(NamedTuple):
-    whole: Future[memoryview]
+    whole: _Whole
     offset: int
     since: float
 
@@ -37,11 +50,11 @@ class Ahead:
         self._forget()
 
     def _forget(self) -> None:
-        self._process = os.getpid()
         self._guard = threading.Lock()
         self._held: dict[Range, _Piece] = {}
         self._bytes = 0
         self._crew = _Crew(THREADS)
+        self._process = os.getpid()  # last: another thread may look at it now
 
     def prepare(self, ranges: Iterable[Range]) -> None:
         """Begin to bring these, as far as there is room. Returns at once."""
@@ -51,28 +64,38 @@ class Ahead:
             for shard, start, length, parts in _together(sorted({r for r in ranges if r not in self._held})):
                 if not self._has_room(length):
                     return
-                self._bytes += sum(size for _, size in parts)
-                whole = self._crew.submit(self._bring, (shard, start, length))
+                self._bytes += length
+                whole = _Whole(self._crew.submit(self._bring, (shard, start, length)), length, len(parts))
                 for first, size in parts:
                     self._held[shard, first, size] = _Piece(whole, first - start, time.monotonic())
 
     def take(self, shard: str, start: int, length: int) -> memoryview | None:
-        """A range that was prepared, once it has come; None if it was not. Where it could not be brought its error is raised."""
+        """A range that was prepared, once it has come; None if it was not, or to be read by itself. RemoteError where storage did not give it."""
         if self._process != os.getpid():
             self._forget()
         with self._guard:
-            piece = self._held.pop((shard, start, length), None)
-            if piece is None:
-                return None
-            self._bytes -= length
-        return piece.whole.result()[piece.offset : piece.offset + length]
+            piece = self._let_go((shard, start, length))
+        if piece is None:
+            return None
+        try:
+            return piece.whole.future.result()[piece.offset : piece.offset + length]
+        except RemoteError as error:
+            raise copy.deepcopy(error) from None  # it has several takers, and each adds its own place
+        except DataError:
+            return None  # a neighbour may be the broken one
+
+    def _let_go(self, key: Range) -> _Piece | None:
+        piece = self._held.pop(key, None)
+        if piece is not None:
+            piece.whole.pieces -= 1
+            self._bytes -= 0 if piece.whole.pieces else piece.whole.bytes
+        return piece
 
     def _has_room(self, more: int) -> bool:
         if self._bytes + more > ROOM:
             now = time.monotonic()
             for key in [k for k, piece in self._held.items() if now - piece.since > _STALE]:
-                del self._held[key]
-                self._bytes -= key[2]
+                self._let_go(key)
         return self._bytes + more <= ROOM
 
 
@@ -125,7 +148,8 @@ class _Crew:
             if future is None:
                 continue
             try:
-                future.set_result(bring(*what))
+                shard, start, length = what
+                future.set_result(bring(shard, start, length))
             except BaseException as error:
                 future.set_exception(error)
             del future, bring, what  # what was brought is not kept by who brought it

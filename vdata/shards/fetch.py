@@ -24,6 +24,7 @@ class Fetcher:
     stamp  what stands for the shards' content in the cache, where a manifest vouches for it; else their ETags do, which
            costs one request a shard, and a server without strong ETags is not cached
     cache  where bytes from far away are kept; None: nowhere
+    seen   the version of each far shard that was read from, here or before: bytes of another one are a ChangedError, in all processes
 
     >>> from vdata.shards.storage import write_file
     >>> write_file("memory://doc/a.tar", b"0123456789")
@@ -31,25 +32,27 @@ class Fetcher:
     b'234'
     """
 
-    def __init__(self, base_url: str | os.PathLike[str], *, sizes: Mapping[str, int] | None = None, stamp: str = "", cache: Cache | None = None):
+    def __init__(
+        self, base_url: str | os.PathLike[str], *, sizes: Mapping[str, int] | None = None, stamp: str = "", cache: Cache | None = None,
+        seen: Mapping[str, Version] | None = None,
+    ):  # fmt: skip
         self.base_url = os.fspath(base_url)
         scheme(self.base_url)
-        self.sizes, self.stamp, self.cache = sizes or {}, stamp, cache
+        self.sizes, self.stamp, self.cache, self.seen = sizes or {}, stamp, cache, dict(seen or {})
         self._forget()
 
     def __reduce__(self):
-        return _fetcher, (self.base_url, self.sizes, self.stamp, self.cache)
+        return _fetcher, (self.base_url, self.sizes, self.stamp, self.cache, dict(self.seen))
 
     def __repr__(self) -> str:
         return f"Fetcher({redact(self.base_url)!r})"
 
     def _forget(self) -> None:
-        self._process = os.getpid()
         self._guard = threading.Lock()
-        self._versions: dict[str, Version] = {}
         # An evicted map is only let go of: views that users hold keep it, and their bytes, alive.
         self._mapped = lru_cache(OPEN_SHARDS)(lambda name: open_file(join(self.base_url, name)))
         self._ahead = Ahead(self._far)
+        self._process = os.getpid()  # last: another thread may look at it now
 
     @property
     def far(self) -> bool:
@@ -81,6 +84,7 @@ class Fetcher:
 
     def size(self, shard: str) -> int:
         """How many bytes a shard has."""
+        self._here()
         if not self.far:
             return len(self._mapped(shard))
         size = self._version(shard).size
@@ -115,7 +119,7 @@ class Fetcher:
         """A range over the network, of the version that was first seen."""
         url = join(self.base_url, shard)
         try:
-            data, version = engine_of(url).read(url, start, length, self._versions.get(shard))
+            data, version = engine_of(url).read(url, start, length, self.seen.get(shard))
             self._pin(shard, version)
         except (RemoteError, DataError) as error:
             error.at(url=url, shard=shard, byte=start)
@@ -123,23 +127,25 @@ class Fetcher:
         return memoryview(data)
 
     def _version(self, shard: str) -> Version:
-        if shard not in self._versions:
+        if shard not in self.seen:
             url = join(self.base_url, shard)
             try:
                 self._pin(shard, engine_of(url).stat(url))
             except RemoteError as error:
                 error.at(url=url, shard=shard)
                 raise
-        return self._versions[shard]
+        return self.seen[shard]
 
     def _pin(self, shard: str, version: Version) -> None:
         """What was first seen of a shard is what all further bytes must be of."""
         with self._guard:
-            first = self._versions.setdefault(shard, version)
-        known = self.sizes.get(shard, version.size)
-        if version.size not in (-1, known):
+            first = self.seen.setdefault(shard, version)
+            if first.etag != version.etag and not first.etag:
+                self.seen[shard] = version  # some servers give an ETag with the bytes alone
+        known = self.sizes.get(shard, first.size)
+        if known != version.size and -1 not in (known, version.size):
             raise ChangedError(f"the shard has {version.size} bytes, and should have {known}", do="was it replaced? open the data set again, or pack it anew")
-        if first != version and first.etag != version.etag:
+        if first.etag not in ("", version.etag):
             raise ChangedError("the shard was replaced while it was read", do="open the data set again")
 
     def _cached_as(self, shard: str) -> Version | None:
@@ -166,5 +172,5 @@ class Fetcher:
         return TruncatedShardError(f"the shard is too short: {numbers}", **where, do=do)
 
 
-def _fetcher(base_url: str, sizes: Mapping[str, int], stamp: str, cache: Cache | None) -> Fetcher:
-    return Fetcher(base_url, sizes=sizes, stamp=stamp, cache=cache)
+def _fetcher(base_url: str, sizes: Mapping[str, int], stamp: str, cache: Cache | None, seen: Mapping[str, Version]) -> Fetcher:
+    return Fetcher(base_url, sizes=sizes, stamp=stamp, cache=cache, seen=seen)

@@ -20,6 +20,8 @@ import xxhash
 
 from vdata.errors import ChecksumError, ShardError, redact
 from vdata.field import Field
+from vdata.remote.engine import engine_of
+from vdata.shards.cache import Cache
 from vdata.shards.rows import Shard
 from vdata.shards.storage import open_file, read_file, write_file
 from vdata.urls import join, local_path, scheme
@@ -73,21 +75,30 @@ def write(folder: str, parts: Mapping[str, Any]) -> None:
     write_file(join(folder, NAME), _seal(msgspec.json.encode(head)))
 
 
-def read(folder: str) -> dict[str, Any]:
-    """The parts of the manifest in `folder`, its arrays mapped if it is local.
+def read(folder: str, cache: Cache | None = None) -> dict[str, Any]:
+    """The parts of the manifest in `folder`, its arrays mapped if it is local, and kept in the cache if it is not.
 
     ShardError if it is not there or not one, ChecksumError if a single bit of it has changed.
     """
     url = join(folder, NAME)
     head = _decode(_unseal(read_file(url, _JSON_LIMIT), url), url)
     url = join(folder, head.sidecar.name)
-    blob = open_file(url)
+    blob = open_file(url) if cache is None or local_path(url) is not None else _kept(cache, url, head.sidecar)
     if len(blob) != head.sidecar.size or xxhash.xxh3_128_hexdigest(blob) != head.sidecar.xxh3:
         raise ChecksumError(f"not the {head.sidecar.size} bytes that belong to this manifest", url=url, do=AGAIN)
     arrays = _cut(blob, head, url)
     columns = {name: arrays.pop(f"column {name}") for name in head.columns}
     schema = {"shards": head.shards, "fields": head.fields, "suffixes": head.suffixes, "columns": columns}
     return {"crc": None, "which": None, "base": head.base or folder, **schema, **arrays}
+
+
+def _kept(cache: Cache, url: str, sidecar: Sidecar) -> memoryview:
+    """The arrays from the machine's cache: every worker process reads them, and the JSON says which they are."""
+    engine = engine_of(url)
+    if engine.stat(url).size != sidecar.size:  # nothing is made ready for a size that only the JSON knows
+        return open_file(url)
+    entry = cache.entry(url, sidecar.xxh3, sidecar.size)
+    return memoryview(entry.read(0, sidecar.size, lambda start, length: engine.read(url, start, length)[0]))
 
 
 def plain(folder: str) -> str:

@@ -29,6 +29,7 @@ from vdata.errors import RemoteError, ShardError, redact
 from vdata.field import Field
 from vdata.progress import progress
 from vdata.shards import files, foreign
+from vdata.shards.cache import Cache
 from vdata.shards.fetch import Fetcher
 from vdata.shards.files import AGAIN
 from vdata.shards.hop import WORKERS, GoOn, hop, in_order, while_wanted
@@ -97,7 +98,7 @@ class Manifest:
 
     def __reduce__(self):
         if self.url:  # other processes map the same file instead of carrying a copy
-            return _load_again, (self.url, self.base, self.digest)
+            return load_again, (self.url, self.base, self.digest)
         return Manifest, tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
     @cached_property
@@ -194,13 +195,15 @@ class Manifest:
         return Manifest.load(folder, base=self.base or None)
 
     @classmethod
-    def load(cls, url: str | os.PathLike[str], *, base: str | None = None) -> Manifest:
+    def load(cls, url: str | os.PathLike[str], *, base: str | None = None, cache: Cache | None = None) -> Manifest:
         """The manifest in the folder `url`. `base` is the folder of the shards where that is another one than it says.
+
+        One from far away is kept in the `cache`, if there is one.
 
         ShardError if there is none or it is not one, ChecksumError if a single bit of it has changed.
         """
         folder = os.fspath(url).removesuffix(files.NAME)
-        parts = files.read(folder)
+        parts = files.read(folder, cache)
         kept = parts.pop("base")
         return cls(**parts, base=base or files.base_of(kept, folder), url=folder)
 
@@ -230,8 +233,9 @@ def _hopped(fetcher: Fetcher, names: Sequence[str], use_index_files: bool) -> Ge
     yield from in_order(walk, names)
 
 
-def _load_again(url: str, base: str, digest: str) -> Manifest:
-    manifest = Manifest.load(url, base=base)
+def load_again(url: str, base: str, digest: str, cache: Cache | None = None) -> Manifest:
+    """The manifest that was loaded before, elsewhere; ShardError if it is another one now."""
+    manifest = Manifest.load(url, base=base, cache=cache)
     if manifest.digest != digest:
         raise ShardError("the manifest was replaced while it was in use", url=url, do="open the data set again")
     return manifest
