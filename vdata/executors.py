@@ -224,7 +224,7 @@ class Ray:
                         raise answer.error
                     yield number, answer
             finally:
-                for left in running:
+                for left in running if ray.is_initialized() else ():  # else they are gone, and Ray would start anew to be told
                     ray.cancel(left, force=True)
 
 

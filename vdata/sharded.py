@@ -15,7 +15,7 @@ from vdata.remote.engine import Version
 from vdata.shards.cache import Cache
 from vdata.shards.fetch import Fetcher
 from vdata.shards.foreign import is_there
-from vdata.shards.manifest import Manifest, Place
+from vdata.shards.manifest import Manifest, Place, load_again
 from vdata.shards.storage import has_magic
 from vdata.source import Sample, Source
 from vdata.urls import join, local_path, scheme
@@ -43,7 +43,8 @@ class Sharded(Source):
         self.far = self.fetcher.far
 
     def __reduce__(self):
-        return _sharded, (self.manifest, self.name, self.orient, self.fetcher.cache, dict(self.fetcher.seen))
+        m = self.manifest  # one that was loaded is loaded again, through the cache where it lies far away
+        return _sharded, ((m.url, m.base, m.digest) if m.url else m, self.name, self.orient, self.fetcher.cache, dict(self.fetcher.seen))
 
     @classmethod
     def open(
@@ -51,21 +52,21 @@ class Sharded(Source):
         cache_limit: int | str | None = None,
     ) -> Sharded:  # fmt: skip
         """The shards at `url`: a folder with a manifest, a folder of tars, "a/{00..12}.tar", or a list of tars."""
-        options = {"orient": orient, "cache": cache, "cache_limit": cache_limit}
         if isinstance(url, (str, os.PathLike)):
             folder, named = _MANIFEST.subn("", os.fspath(url))
             if named or (_is_folder(folder) and is_there(join(folder, "manifest.json"))):
-                return cls._of(Manifest.load(folder), redact(url), **options)
+                kept = _cache(folder, cache, cache_limit)
+                manifest = Manifest.load(folder, cache=kept)
+                if (local_path(folder) is None) != (local_path(manifest.base) is None):
+                    kept = _cache(manifest.base, cache, cache_limit)
+                return cls(manifest, redact(url), orient=orient, cache=kept)
         try:
             manifest = Manifest.index(url)
         except FileNotFoundError as error:
             raise UnknownDatasetError(f"there is nothing at {redact(url)!r}: {error}") from None
         if not manifest.shards:
             raise UnknownDatasetError(f"there is no manifest.json and no *.tar at {redact(url)!r}")
-        return cls._of(manifest, redact(url if isinstance(url, (str, os.PathLike)) else f"{len(url)} tars"), **options)
-
-    @classmethod
-    def _of(cls, manifest: Manifest, name: str, *, orient: bool, cache: Any, cache_limit: Any) -> Sharded:
+        name = redact(url if isinstance(url, (str, os.PathLike)) else f"{len(url)} tars")
         return cls(manifest, name, orient=orient, cache=_cache(manifest.base, cache, cache_limit))
 
     def prepare(self, indices: Iterable[int]) -> None:
@@ -101,7 +102,11 @@ class Sharded(Source):
         return {"url": redact(join(self.manifest.base, shard)), "shard": shard, "key": key, "field": field, "byte": place.byte}
 
 
-def _sharded(manifest: Manifest, name: str, orient: bool, cache: Cache | None, seen: Mapping[str, Version]) -> Sharded:
+def _sharded(
+    manifest: Manifest | tuple[str, str, str], name: str, orient: bool, cache: Cache | None, seen: Mapping[str, Version]
+) -> Sharded:  # fmt: skip
+    if isinstance(manifest, tuple):
+        manifest = load_again(*manifest, cache)
     return Sharded(manifest, name, orient=orient, cache=cache, seen=seen)
 
 

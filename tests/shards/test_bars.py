@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,10 +26,22 @@ import pytest
 
 import vdata
 from tests.faultserver import ALWAYS, Fault, serve
-from vdata.errors import AccessError, ChangedError, ChecksumError, DataError, RemoteError, ShardError, TruncatedShardError, WorkerError
+from vdata.errors import (
+    AccessError,
+    ChangedError,
+    ChecksumError,
+    DataError,
+    RemoteError,
+    ShardError,
+    TruncatedShardError,
+    WorkerError,
+)
 from vdata.remote import http
 from vdata.shards.fetch import Fetcher
 from vdata.shards.upkeep import entries
+
+# webdataset leaves its files to the garbage collector.
+pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
 ROOT = Path(__file__).parents[2]
 SHARD = "shard-000000.tar"
@@ -221,12 +234,27 @@ def test_what_can_be_promised_of_tars_without_checksums(tmp_path):
 # -- processes ---------------------------------------------------------------------------------------------------------
 
 
-def helper(*what: object) -> Any:
-    """What a function of this file prints as JSON, in a process of its own."""
-    command = [sys.executable, "-m", "tests.shards.test_bars", *map(str, what)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory) -> Iterator[Callable[..., Any]]:
+    """Calls a function of this file in another process, which has no threads and may be forked."""
+    errors = tmp_path_factory.mktemp("elsewhere") / "errors"
+    command = [sys.executable, "-m", "tests.shards.test_bars"]
+    with open(errors, "w") as file, subprocess.Popen(command, cwd=ROOT, stdin=-1, stdout=-1, stderr=file, text=True) as process:
+        timer = threading.Timer(120, process.kill)
+        timer.start()
+
+        def call(name: str, *given: object) -> Any:
+            print(json.dumps([name, *map(str, given)]), file=process.stdin, flush=True)
+            assert process.stdout is not None
+            answer = process.stdout.readline()
+            assert answer, errors.read_text()
+            return json.loads(answer)
+
+        try:
+            yield call
+        finally:
+            timer.cancel()
+            process.kill()
 
 
 def child(act: Callable[[], None]) -> int:
@@ -237,12 +265,13 @@ def child(act: Callable[[], None]) -> int:
     try:
         act()
         os._exit(0)
+    except BaseException:
+        traceback.print_exc()
     finally:
-        sys.excepthook(*sys.exc_info())
         os._exit(1)
 
 
-def together(url: str, cache: str, count: str, doomed: str) -> None:
+def together(url: str, cache: str, count: str, doomed: str) -> list[int]:
     """Four processes read all of one data set at once, each in its own order; one of them may be killed in the middle."""
     expected = {s["__key__"]: s for s in records(int(count), size=7000)}
     gate, opens = os.pipe()
@@ -257,15 +286,17 @@ def together(url: str, cache: str, count: str, doomed: str) -> None:
 
     children = [child(partial(read, number)) for number in range(4)]
     os.close(opens)
-    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]))
+    ends = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+    os.close(gate)
+    return ends
 
 
 @pytest.mark.parametrize("doomed", [-1, 0])
-def test_four_processes_and_one_cold_cache_are_one_download(tmp_path, doomed):
+def test_four_processes_and_one_cold_cache_are_one_download(tmp_path, elsewhere, doomed):
     folder = packed(tmp_path / "set", records(400, size=7000), samples_per_shard=100)
     shards = {p.name: p.stat().st_size for p in folder.glob("*.tar")}
     with serve(tmp_path, rate=30e6) as server:
-        ends = helper("together", server.url("set"), tmp_path / "cache", 400, doomed)
+        ends = elsewhere("together", server.url("set"), tmp_path / "cache", 400, doomed)
         sent = {name: server.sent(f"set/{name}") for name in shards}
     assert ends == [-signal.SIGKILL if number == doomed else 0 for number in range(4)]
     if doomed < 0:
@@ -275,7 +306,7 @@ def test_four_processes_and_one_cold_cache_are_one_download(tmp_path, doomed):
     assert not list((tmp_path / "cache").rglob("*.tmp"))
 
 
-def lives(url: str, cache: str, folder: str, count: str) -> None:
+def lives(url: str, cache: str, folder: str, count: str) -> int:
     """A training that is killed at random moments, `count` times, and goes on each time; then it finishes its epoch."""
     choose, state, killed = random.Random(6), Path(folder, "state"), 0
     expected = {s["__key__"]: s for s in records(200, size=3000)}
@@ -304,13 +335,13 @@ def lives(url: str, cache: str, folder: str, count: str) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
         killed += 1
     assert os.waitstatus_to_exitcode(os.waitpid(child(partial(train, True)), 0)[1]) == 0
-    print(killed)
+    return killed
 
 
-def test_a_training_that_is_killed_again_and_again(tmp_path):
+def test_a_training_that_is_killed_again_and_again(tmp_path, elsewhere):
     folder = packed(tmp_path / "set", records(200, size=3000), samples_per_shard=25)
     with serve(tmp_path, latency=0.01) as server:
-        assert helper("lives", server.url("set"), tmp_path / "cache", tmp_path, 20) == 20
+        assert elsewhere("lives", server.url("set"), tmp_path / "cache", tmp_path, 20) == 20
     batches: dict[tuple[int, int], list[str]] = {}
     for line in (tmp_path / "log").read_text().splitlines():
         epoch, position, *keys = line.split()
@@ -406,7 +437,7 @@ def test_a_killed_worker_far_from_its_data(tmp_path):
 MANY = 900  # more than are brought ahead
 
 
-def delivered(pipe: Any, at: int, then: Callable[[], None], error: type[Exception] | tuple[type[Exception], ...], samples: list[dict[str, Any]]) -> Exception:
+def delivered(pipe: Any, at: int, then: Callable[[], Any], error: Any, samples: list[dict[str, Any]]) -> Any:
     """The error that comes, some time after `then` was called at sample `at`; all that is delivered before it is right."""
     got = 0
     with pytest.raises(error) as caught:
@@ -598,4 +629,7 @@ def test_a_signed_url_of_the_manifest(server, tmp_path):
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[1]](*sys.argv[2:])
+    list(vdata.from_torch(records(4)).batch(2).loader(mode="inline"))  # what is imported now need not be in every child
+    for line in sys.stdin:
+        name, *given = json.loads(line)
+        print(json.dumps({"together": together, "lives": lives}[name](*given)), flush=True)

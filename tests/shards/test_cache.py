@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import random
@@ -368,6 +369,7 @@ def descriptors() -> int:
 
 
 def test_files_and_threads_do_not_pile_up(tmp_path):
+    gc.collect()  # what other tests left
     before, alive = descriptors(), threading.active_count()
     cache = Cache(tmp_path, "1GB")
     for number in range(100):
@@ -376,7 +378,8 @@ def test_files_and_threads_do_not_pile_up(tmp_path):
     listing(tmp_path), verify(tmp_path), prune(tmp_path, 0)
     cache.entry(URL, ETAG, SIZE).read(0, SIZE, Server())
     cache.close()
-    assert descriptors() == before and threading.active_count() == alive
+    gc.collect()
+    assert descriptors() <= before and threading.active_count() <= alive
     assert cache.entry(URL, ETAG, SIZE).read(0, SIZE, never) == DATA
     del cache
     assert descriptors() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import os
@@ -18,6 +19,7 @@ import torch
 import vdata
 from vdata import transforms as T
 from vdata.errors import DecodeError, MissingPackageError, NoIndexError, PlanError, StateError, WorkerError
+from vdata.executors import named
 from vdata.interop.ray import to_ray_dataset
 from vdata.run.actors import _Actor as Actor
 from vdata.source import Computed
@@ -163,8 +165,8 @@ def test_actors_deliver_what_one_process_does_and_go_on_where_another_stopped(cl
     head = list(itertools.islice(actors, 3))
     state = json.loads(json.dumps(actors.state_dict()))
     actors.close()
-    for mode in ({"mode": "inline"}, {"workers": 2}):
-        other = pipe.loader(**mode)
+    for workers in (0, 2):
+        other = pipe.loader(workers)
         other.load_state_dict(state)
         same(head + list(other), first)
 
@@ -178,7 +180,8 @@ def test_actors_deliver_what_one_process_does_and_go_on_where_another_stopped(cl
 def test_an_actor_that_dies_loses_nothing_and_one_that_always_dies_is_an_error_not_a_wait(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr("vdata.run.actors.DEATHS", 1)
     once, always = tmp_path / "once", tmp_path / "always"
-    once.touch(), always.touch()
+    once.touch()
+    always.touch()
     pipe = samples().apply(T.RandomHorizontalFlip(), passthrough=("array",))
     loader = pipe.map(Dies(7, once, times=1)).map(Dies(17, always, times=1000)).loader(workers=1, executor="ray", timeout=60)
     delivered = []
@@ -220,8 +223,7 @@ def test_errors_travel_with_where_they_were_raised(error, kind):
 def test_what_the_cluster_cannot_import_is_an_error_not_a_wait(cluster, tmp_path, monkeypatch):
     (tmp_path / "only_here.py").write_text("def same(sample):\n    return sample\n")
     monkeypatch.syspath_prepend(tmp_path)
-    import only_here
-
+    only_here = importlib.import_module("only_here")
     with pytest.raises(WorkerError, match=r"actors cannot start: .*No module named 'only_here'"):
         list(samples().map(only_here.same).loader(workers=1, executor="ray"))
 
@@ -274,6 +276,15 @@ def test_what_is_no_row_is_refused_with_what_to_do(cluster):
         to_ray_dataset(samples().to_tuple("x")).take_all()
     with pytest.raises(PlanError, match=r"field 'extra' is dict: .*leave it out with \.select"):
         to_ray_dataset(vdata.from_torch([{"x": 1, "extra": {"a": 1}}])).take_all()
+
+
+def test_who_lets_go_after_a_shutdown_does_not_start_ray_again(cluster):
+    actors = iter(samples().loader(workers=1, executor="ray"))
+    tasks = named("ray", 1).map_unordered(abs, range(5))
+    assert next(actors)["x"] == 0 and next(tasks)[1] in range(5)
+    cluster.shutdown()
+    del actors, tasks
+    assert not cluster.is_initialized()
 
 
 def test_without_ray_it_says_what_to_install(monkeypatch):

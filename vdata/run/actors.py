@@ -44,7 +44,7 @@ class Actors(Inline):
                 while waiting:
                     yield from self._result(ray, *waiting.popleft())
             finally:
-                for one in crew:
+                for one in crew if ray.is_initialized() else ():  # else they are gone, and Ray would start anew to be told
                     ray.kill(one)
 
     def _result(self, ray: Any, first: int, reference: Any) -> list[tuple[int, Item]]:
