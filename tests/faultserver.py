@@ -121,12 +121,14 @@ class Server:
     def sent(self, path: str) -> int:
         return sum(request.sent for request in self.of(path))
 
-    def next_fault(self, path: str) -> Fault:
+    def next_fault(self, path: str, method: str) -> Fault:
         with self._lock:
             left = self._faults.get(path, [])
             if not left:
                 return Fault()
             fault = left[0]
+            if method == "HEAD" and (fault.cut is not None or fault.flip is not None or fault.endless):
+                return Fault()  # it is in a body, and this answer has none
             left[:1] = [replace(fault, times=fault.times - 1)] if fault.times > 1 else []
             return fault
 
@@ -224,7 +226,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path).lstrip("/")
         request = Request(self.command, path, self.headers, time.monotonic(), self.number)
         about.log.append(request)
-        fault = about.next_fault(path)
+        fault = about.next_fault(path, self.command)
         about.closing.wait(about.latency + fault.wait)
         if fault.raw:
             self._repeat(*fault.raw, fault)

@@ -21,7 +21,7 @@ _ROOT = click.option("--root", type=click.Path(file_okay=False), help="The cache
 @_ROOT
 @click.option("--json", "as_json", is_flag=True, help="A JSON list.")
 def cache_ls(root: str | None, as_json: bool) -> None:
-    """Every shard of which something is here, the least recently used first."""
+    """Every file of which something is here, the least recently used first."""
     from vdata.shards import upkeep
 
     place = upkeep.default_root() if root is None else root
@@ -32,14 +32,14 @@ def cache_ls(root: str | None, as_json: bool) -> None:
     for one in found:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.used))
         click.echo(f"{_size(one.on_disk):>9}  {one.present:>4.0%} of {_size(one.size):>9}  {when}  {one.url}{'  (in use)' if one.in_use else ''}")
-    click.echo(f"{_size(sum(one.on_disk for one in found))} in {_shards(len(found))} under {place}")
+    click.echo(f"{_size(sum(one.on_disk for one in found))} in {_files(len(found))} under {place}")
 
 
 @cache.command("rm")
 @click.argument("pattern")
 @_ROOT
 def cache_rm(pattern: str, root: str | None) -> None:
-    """Remove the shards whose URL holds PATTERN (or matches it, with * and ?)."""
+    """Remove the files whose URL holds PATTERN (or matches it, with * and ?)."""
     from vdata.shards import upkeep
 
     _removed(upkeep.remove(upkeep.default_root() if root is None else root, pattern))
@@ -69,12 +69,12 @@ def cache_verify(root: str | None) -> None:
 
 
 def _removed(what: Any) -> None:
-    stay = f"; {_shards(what.in_use)} stayed, being read" if what.in_use else ""
-    click.echo(f"{_shards(what.count)} removed, {_size(what.bytes)} freed{stay}")
+    stay = f"; {_files(what.in_use)} stayed, being read" if what.in_use else ""
+    click.echo(f"{_files(what.count)} removed, {_size(what.bytes)} freed{stay}")
 
 
-def _shards(count: int) -> str:
-    return f"{count} shard{'' if count == 1 else 's'}"
+def _files(count: int) -> str:
+    return f"{count} file{'' if count == 1 else 's'}"
 
 
 def _size(count: float) -> str:

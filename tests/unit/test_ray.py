@@ -183,7 +183,7 @@ def test_an_actor_that_dies_loses_nothing_and_one_that_always_dies_is_an_error_n
     once.touch()
     always.touch()
     pipe = samples().apply(T.RandomHorizontalFlip(), passthrough=("array",))
-    loader = pipe.map(Dies(7, once, times=1)).map(Dies(17, always, times=1000)).loader(workers=1, executor="ray", timeout=60)
+    loader = pipe.map(Dies(7, once, times=1)).map(Dies(17, always, times=1000)).loader(workers=1, executor="ray", timeout=120)
     delivered = []
     with pytest.raises(WorkerError, match="actors died 2 times at positions from 15 on"):
         for sample in loader:
@@ -198,7 +198,7 @@ def test_loaders_side_by_side_and_an_error_comes_back_as_itself_after_what_came_
     first = iter(pipe.loader(workers=2, executor="ray"))  # as many as the cluster has CPUs
     processes = {next(first)["process"]}
     with pytest.raises(DecodeError) as caught:
-        for sample in pipe.map(Raises(12, "data")).loader(workers=1, executor="ray", timeout=60):
+        for sample in pipe.map(Raises(12, "data")).loader(workers=1, executor="ray", timeout=120):
             processes.add(sample["process"])
             delivered.append(sample["x"])
     assert caught.value.where == {"url": "u", "shard": "s", "byte": 12, "key": "012"} and caught.value.do == "mend it"
