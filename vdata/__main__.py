@@ -23,7 +23,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except VdataError as error:
+        except (VdataError, OSError) as error:
             raise click.ClickException(f"{type(error).__name__}: {error}") from error
 
 
@@ -138,7 +138,7 @@ def show(source: str, split: str | None, root: str | None, fake: bool) -> None:
 @main.command()
 @_source
 @click.option("-o", "--output", default="preview.png", show_default=True, help="Where to write the picture.")
-@click.option("-n", "--count", default=4, show_default=True, help="How many samples.")
+@click.option("-n", "--count", default=4, type=click.IntRange(min=1), show_default=True, help="How many samples.")
 def preview(source: str, split: str | None, root: str | None, fake: bool, output: str, count: int) -> None:
     """A contact sheet of the first samples: boxes, masks, key points and flow drawn."""
     from vdata import viz
@@ -179,10 +179,13 @@ def index(source: str, folder: str | None, root: str | None, headers: bool) -> N
     are on this machine. Of tars in a bucket the headers are read, not the data.
     """
     from vdata.catalog import build_index, list_datasets, near
-    from vdata.errors import UnknownDatasetError
+    from vdata.errors import RemoteError, UnknownDatasetError, redact
+    from vdata.shards.files import NAME
+    from vdata.shards.foreign import is_there
     from vdata.shards.manifest import Manifest
     from vdata.shards.rows import ABSENT
     from vdata.shards.storage import expand
+    from vdata.urls import join
 
     if folder is None and _is_dataset(source):
         made = build_index(source, root)
@@ -190,7 +193,11 @@ def index(source: str, folder: str | None, root: str | None, headers: bool) -> N
         return
     try:
         tars = expand(source)
-    except UnknownDatasetError as error:
+    except (RemoteError, UnknownDatasetError) as error:
+        if is_there(join(source, NAME)):
+            raise click.UsageError(f"{redact(source)} has its manifest already: vdata.open reads it") from None
+        if isinstance(error, RemoteError):
+            raise
         raise click.UsageError(f"{source!r} is no dataset of the catalogue{near(source, list_datasets())}, and {error}") from None
     place = _beside(tars) if folder is None else folder
     manifest = Manifest.index(tars, use_index_files=not headers).save(place)
@@ -250,12 +257,14 @@ def _verify_shards(url: str) -> None:
     from vdata.progress import progress
     from vdata.sharded import Sharded
 
-    source = Sharded.open(url)
+    source = Sharded.open(url, cache=False)  # what lies there, not what was kept of it
     if source.manifest.crc is None:
         raise click.ClickException(f"{url} has no checksums to verify: they are foreign tars, pack them with vdata first")
     broken = 0
     with progress("verify", len(source)) as bar:
         for number in range(len(source)):
+            if number % 256 == 0:
+                source.prepare(range(number, min(number + 256, len(source))))
             try:
                 source.read(number)
             except DataError as error:

@@ -35,6 +35,7 @@ from vdata.shards.job import Finished, Plan, Task, Unfinished, capacity, cut, pa
 from vdata.shards.manifest import Manifest
 from vdata.shards.rows import Rows
 from vdata.shards.tar import BLOCK
+from vdata.shards.upkeep import parse_size
 from vdata.shards.write import Rules, ShardWriter, check_prefix, checked, growing
 from vdata.source import digest_of
 from vdata.start import open
@@ -46,7 +47,7 @@ _MARGIN = 1.15  # how much larger than its probes a shard may be without being c
 
 def pack(
     pipe: DataPipe, url: str | os.PathLike[str], *, executor: str | Executor = "serial", workers: int | None = None,
-    samples_per_shard: int = 10_000, bytes_per_shard: int = 256 << 20, prefix: str = "shard", overwrite: bool = False,
+    samples_per_shard: int = 10_000, bytes_per_shard: int | str = 256 << 20, prefix: str = "shard", overwrite: bool = False,
     longest: int | None = None, format: str | None = None, quality: int = 90, restart_markers: bool = False, quiet: bool | None = None,
 ) -> DataPipe:  # fmt: skip
     """Write one epoch of `pipe` to shards in the folder `url`, and open them.
@@ -58,7 +59,7 @@ def pack(
     executor    "serial"; "process" (a script needs `if __name__ == "__main__":`); "ray", on the cluster of `ray.init` if there is
                 one, where a local `url` must be a folder that all nodes share; or any object with `map_unordered(fn, items)`
     workers     how many at once; by default as many as there are cores, or what the cluster has
-    samples_per_shard, bytes_per_shard   what no shard passes; within that, shards are of nearly equal size
+    samples_per_shard, bytes_per_shard   what no shard passes (bytes also as in "1GB"); within that, shards are of nearly equal size
     prefix      what the shards' names begin with
     overwrite   replace a data set, or the rest of an interrupted pack, that is already there
     longest     the longer side of a picture at most: larger ones are made smaller by `T.ResizeLongest` (bilinear, averaging what a
@@ -79,7 +80,7 @@ def pack(
     2
     """
     url = os.fspath(url)
-    crew = named(executor, workers)
+    crew, bytes_per_shard = named(executor, workers), parse_size(bytes_per_shard)
     if samples_per_shard < 1 or bytes_per_shard < 1:
         raise PlanError(f"a shard holds at least one sample and one byte, not {samples_per_shard} and {bytes_per_shard}")
     check_prefix(prefix)
@@ -168,8 +169,8 @@ def _pack_in_jobs(
     except BaseException as error:
         if isinstance(error, (VdataError, OSError)) and not isinstance(error, PlanError):
             error.add_note("shards that are finished stay where they are: the same pack again makes only the others")
-        else:
-            work.discard()  # a mistake in a program, or the user does not want it any more
+        elif isinstance(error, Exception):
+            work.discard()  # a mistake in a program
         raise
 
 

@@ -334,7 +334,7 @@ class DataPipe(IterableDataset):
         uneven      "drop": all ranks get equally many samples, at most world_size - 1 are left out; "pad": some are
                     repeated instead; "exact": neither, so ranks may differ by one
         timeout     seconds that one result may take (in process mode the start of the workers counts too)
-        executor    "ray": `workers` actors on a Ray cluster compute the items and this process delivers them, in order; one that dies
+        executor    "ray": `workers` actors (by default as many as this machine has cores) on a Ray cluster compute the items and this process delivers them, in order; one that dies
                     loses nothing
 
         >>> loader = vdata.from_torch([{"x": 1}]).loader(workers=2)

@@ -10,13 +10,14 @@ from typing import Any
 from crc32c import crc32c
 
 from vdata.encoded import Encoded
-from vdata.errors import ChecksumError, RemoteError, ShardError, UnknownDatasetError, redact
+from vdata.errors import ChecksumError, PlanError, RemoteError, ShardError, UnknownDatasetError, redact
 from vdata.remote.engine import Version
-from vdata.shards.cache import Cache
+from vdata.shards.cache import Cache, shared
 from vdata.shards.fetch import Fetcher
 from vdata.shards.foreign import is_there
 from vdata.shards.manifest import Manifest, Place, load_again
 from vdata.shards.storage import has_magic
+from vdata.shards.upkeep import default_root
 from vdata.source import Sample, Source
 from vdata.urls import join, local_path, scheme
 
@@ -39,7 +40,7 @@ class Sharded(Source):
         self.digest = manifest.digest
         # Checksums of all records vouch for what the cache holds; without them only the server's ETag does.
         stamp = "" if manifest.crc is None else manifest.digest
-        self.fetcher = Fetcher(manifest.base, sizes={s.name: s.bytes for s in manifest.shards}, stamp=stamp, cache=cache, seen=seen)
+        self.fetcher = Fetcher(manifest.base, sizes={s.name: s.bytes for s in manifest.shards}, stamp=stamp, cache=cache, seen={**manifest.seen, **(seen or {})})
         self.far = self.fetcher.far
 
     def __reduce__(self):
@@ -52,6 +53,8 @@ class Sharded(Source):
         cache_limit: int | str | None = None,
     ) -> Sharded:  # fmt: skip
         """The shards at `url`: a folder with a manifest, a folder of tars, "a/{00..12}.tar", or a list of tars."""
+        if not isinstance(url, (str, os.PathLike, Sequence)) or not url:
+            raise PlanError(f"open takes a URL, a path or a list of tars, got {url!r}")
         if isinstance(url, (str, os.PathLike)):
             folder, named = _MANIFEST.subn("", os.fspath(url))
             if named or (_is_folder(folder) and is_there(join(folder, "manifest.json"))):
@@ -121,7 +124,8 @@ def _cache(base: str, asked: bool | str | os.PathLike[str] | None, limit: int | 
     """The cache that was asked for; by default the machine's, for all that comes over a network."""
     if asked is False or local_path(base) is not None or (asked is None and scheme(base) == "memory"):
         return None
-    return Cache(None if asked in (None, True) else os.fspath(asked), limit)
+    root = default_root() if asked in (None, True) else os.fspath(asked)
+    return shared(root, os.environ.get("VDATA_CACHE_LIMIT") if limit is None else limit)
 
 
 def _extent(places: Collection[Place]) -> tuple[int, int]:

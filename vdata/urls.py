@@ -33,6 +33,8 @@ def scheme(url: str) -> str:
             url=url,
             do=f"use a path (./a:b if it has a colon) or one of {allowed}",
         )
+    if found not in ("", "file", "memory") and re.match(r"[^:]*://([/?#]|$)", url):
+        raise UnsafeFormatError("no host or bucket is named", url=url, do=f"write {found}://name/path")
     return found
 
 
@@ -61,7 +63,7 @@ def join(base: str, name: str) -> str:
     check_name(name, base)
     if scheme(base) in ("http", "https"):
         parts = urlsplit(base)
-        return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}"))
+        return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name, safe='/*')}"))
     return f"{base}{'' if base.endswith('/') or not base else '/'}{name}"
 
 

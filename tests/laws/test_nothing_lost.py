@@ -325,15 +325,12 @@ def test_a_pack_that_was_ended_leaves_no_data_set(tmp_path, sign):
     process.send_signal(sign)
     process.communicate(timeout=60)
     left = sorted(os.listdir(url))
-    assert sign == signal.SIGINT or "shard-000000.tar" in left, "it had begun to write"
+    assert "shard-000000.tar" in left, "it had begun to write"
     assert not any("manifest" in name for name in left)
     with pytest.raises(DataError):
         Manifest.load(url)
-    if sign == signal.SIGINT:
-        assert left == []
-    else:
-        with pytest.raises(vdata.errors.VdataError):
-            vdata.open(url)  # some whole shards may lie there: they are no data set
+    with pytest.raises(vdata.errors.VdataError, match="the same pack again finishes it"):
+        vdata.open(url)  # some whole shards lie there: they are no data set
 
 
 def test_a_pack_that_failed_leaves_nothing(tmp_path):

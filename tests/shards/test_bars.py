@@ -473,7 +473,6 @@ def test_a_manifest_that_fits_no_more_is_an_error_from_the_first_sample_on(tmp_p
                     pipe[number]
 
 
-@pytest.mark.xfail(reason="the index keeps no ETags")
 @pytest.mark.parametrize("cached", [False, True])
 def test_a_foreign_tar_that_is_replaced_after_it_was_indexed_is_an_error(tmp_path, cached):
     folder, other = packed(tmp_path / "set", records(20)), packed(tmp_path / "other", records(20, 1))

@@ -37,6 +37,8 @@ def ask(site: Site, method: str, path: str, fields: str, patience: Patience) -> 
     except ssl.SSLCertVerificationError:
         do = "check its name and this machine's clock; SSL_CERT_FILE names the authorities to trust"
         raise RemoteError("the server's certificate is not valid", do=do) from None
+    except ssl.SSLError:
+        raise RemoteError("the server does not speak TLS as it should", do="check the scheme and the port: is it http://?") from None
     except TimeoutError:
         raise Again(f"no answer within {patience.quiet:g} s") from None
     except (OSError, UnicodeError) as error:

@@ -40,7 +40,7 @@ _Result = TypeVar("_Result")
 
 
 def stat(url: str) -> Version:
-    """The object's version: of a HEAD, or where that is refused, of a GET of its first byte."""
+    """The object's version: of a HEAD, or where that is refused or says no length, of a GET of its first byte."""
     return _tried(url, lambda: _head(url) or _first_byte(url))
 
 
@@ -197,13 +197,13 @@ def _room(size: int) -> bytearray:
 
 
 def _head(url: str) -> Version | None:
-    """The version; None where HEAD is refused."""
+    """The version; None where HEAD is refused, or says no length."""
     with _answer("HEAD", url, "") as answer:
         if answer.status in _NO_HEAD:
             return None
         if answer.status != HTTPStatus.OK:
             raise _refusal(answer)
-        return _version(answer, -1 if answer.length is None else answer.length)
+        return None if answer.length is None else _version(answer, answer.length)
 
 
 def _first_byte(url: str) -> Version:

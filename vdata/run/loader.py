@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
 import math
 import operator
@@ -81,6 +82,7 @@ class Loader:
             self._state = self.walk.start(self._state["epoch"])
         self._resume = False
         one = _Pass(self._iterate(self._state))
+        _passes.add(one)
         self._live = weakref.ref(one)  # nobody but the caller holds it: it ends when he lets go
         return one
 
@@ -181,6 +183,16 @@ class _Pass:
         """Stop, and give back what it holds."""
         self._ended = not self._done
         self._items.close()
+
+
+_passes: weakref.WeakSet[_Pass] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    """A script that ends in the middle of an epoch: its workers end while there is still a Python to end them."""
+    for one in list(_passes):
+        one.end()
 
 
 def _fit_for_processes(written: plan.Stage, asked: str) -> None:

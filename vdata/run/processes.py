@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from vdata.errors import StageTimeoutError, VdataError, WorkerError
@@ -74,6 +75,9 @@ class Processes(Inline):
                 snapshot_every_n_steps=2**62, multiprocessing_context=self.context,
             ))  # fmt: skip
         parts._timeout = min(_LOOK, self.timeout)  # that was for the start of the workers
+        # torch would raise a worker's death in whatever the main thread does at that moment, be it the caller's own code.
+        torch._C._remove_worker_pids(id(parts))
+        parts._worker_pids_set = False
         return parts
 
 
@@ -89,10 +93,9 @@ def _next(parts: Iterator[Any], timeout: float) -> Any:
             return next(parts, None)
         except (EOFError, OSError) as error:
             # Tensors that a dead worker had not handed over yet: their memory went with it. A worker's own errors say "Caught".
-            codes = [w.exitcode for w in getattr(parts, "_workers", ()) if w.exitcode]
-            if str(error).startswith("Caught") or not codes:
+            if str(error).startswith("Caught") or not (code := _exit_code(parts)):
                 raise
-            raise _Died(f"a worker process exited with code {codes[0]}") from None
+            raise _Died(f"a worker process exited with code {code}") from None
         except RuntimeError as error:
             if died := _DIED.search(str(error)):
                 raise _Died(died[0]) from None
@@ -101,6 +104,14 @@ def _next(parts: Iterator[Any], timeout: float) -> Any:
             if time.monotonic() >= deadline:
                 what = f"no result from a worker process after {timeout:g} s: a stage hangs"
                 raise StageTimeoutError(f"{what}; raise loader(timeout=...) if it is only slow") from error
+
+
+def _exit_code(parts: Any) -> int:
+    """Of a worker that died, 0 if none did. Its connections end a moment before it can be seen to be gone."""
+    until = time.monotonic() + _LOOK
+    while not (codes := [w.exitcode for w in getattr(parts, "_workers", ()) if w.exitcode]) and time.monotonic() < until:
+        time.sleep(0.01)
+    return codes[0] if codes else 0
 
 
 def _stop(parts: Any) -> None:

@@ -175,5 +175,5 @@ def require_picklable(stage: Stage) -> None:
         except Exception as error:
             raise PlanError(
                 f".{step.name}({step.arguments()}) cannot be sent to worker processes ({error}): use a function defined at the top of a "
-                'module instead of a lambda or a local one, or mode="thread"'
+                'module instead of a lambda or a local one, or mode="thread" (a loader), executor="serial" (pack)'
             ) from None

@@ -15,6 +15,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from vdata.errors import ShardError, TruncatedShardError
@@ -49,7 +50,7 @@ class Cache:
     def __init__(self, root: str | os.PathLike[str] | None = None, limit: int | str | None = None):
         self.root = folder_of(default_root() if root is None else root)
         limit = os.environ.get("VDATA_CACHE_LIMIT") if limit is None else limit
-        self.limit = None if limit is None else parse_size(limit)
+        self.limit = self._asked = None if limit is None else parse_size(limit)
         self._stopped = False
         self._open: dict[str, Blocks] = {}
         self._distrusted: set[str] = set()
@@ -57,7 +58,7 @@ class Cache:
         _CACHES.add(self)
 
     def __reduce__(self):
-        return Cache, (self.root, self.limit)
+        return shared, (self.root, self._asked)
 
     def __repr__(self) -> str:
         return f"Cache({self.root!r}, {self.limit})"
@@ -159,6 +160,12 @@ class Cache:
         if not stopped:
             why = f"the cache {self.root} cannot be written ({error.strerror}): this process stores nothing more in it and reads over the network"
             warnings.warn(f"{why}. Make room, or name another folder in VDATA_CACHE", UserWarning, stacklevel=2)
+
+
+@lru_cache(maxsize=16)
+def shared(root: str | None, limit: int | str | None) -> Cache:
+    """The one cache of a folder and limit in this process: two would not see each other's locks."""
+    return Cache(root, limit)
 
 
 class Entry:

@@ -83,8 +83,8 @@ def read(folder: str, cache: Cache | None = None) -> dict[str, Any]:
     url = join(folder, NAME)
     head = _decode(_unseal(read_file(url, _JSON_LIMIT), url), url)
     url = join(folder, head.sidecar.name)
-    blob = open_file(url) if cache is None or local_path(url) is not None else _kept(cache, url, head.sidecar)
-    if len(blob) != head.sidecar.size or xxhash.xxh3_128_hexdigest(blob) != head.sidecar.xxh3:
+    blob = open_file(url) if local_path(url) is not None else _far(url, head.sidecar, cache)
+    if not _fits(blob, head.sidecar):
         raise ChecksumError(f"not the {head.sidecar.size} bytes that belong to this manifest", url=url, do=AGAIN)
     arrays = _cut(blob, head, url)
     columns = {name: arrays.pop(f"column {name}") for name in head.columns}
@@ -92,13 +92,24 @@ def read(folder: str, cache: Cache | None = None) -> dict[str, Any]:
     return {"crc": None, "which": None, "base": head.base or folder, **schema, **arrays}
 
 
-def _kept(cache: Cache, url: str, sidecar: Sidecar) -> memoryview:
-    """The arrays from the machine's cache: every worker process reads them, and the JSON says which they are."""
+def _far(url: str, sidecar: Sidecar, cache: Cache | None) -> memoryview:
+    """The arrays, through the machine's cache: every worker process reads them, and the JSON says which they are."""
     engine = engine_of(url)
-    if engine.stat(url).size != sidecar.size:  # nothing is made ready for a size that only the JSON knows
-        return open_file(url)
+    if cache is None or engine.stat(url).size != sidecar.size:  # nothing is made ready for a size that only the JSON knows
+        return memoryview(read_file(url, sidecar.size))
     entry = cache.entry(url, sidecar.xxh3, sidecar.size)
-    return memoryview(entry.read(0, sidecar.size, lambda start, length: engine.read(url, start, length)[0]))
+
+    def arrays() -> memoryview:
+        return memoryview(entry.read(0, sidecar.size, lambda start, length: engine.read(url, start, length)[0]))
+
+    if not _fits(blob := arrays(), sidecar):
+        entry.drop(0, sidecar.size)  # it holds what was fetched, and that was wrong
+        blob = arrays()
+    return blob
+
+
+def _fits(blob: memoryview, sidecar: Sidecar) -> bool:
+    return len(blob) == sidecar.size and xxhash.xxh3_128_hexdigest(blob) == sidecar.xxh3
 
 
 def plain(folder: str) -> str:

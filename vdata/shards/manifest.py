@@ -28,6 +28,7 @@ import xxhash
 from vdata.errors import RemoteError, ShardError, redact
 from vdata.field import Field
 from vdata.progress import progress
+from vdata.remote.engine import Version
 from vdata.shards import files, foreign
 from vdata.shards.cache import Cache
 from vdata.shards.fetch import Fetcher
@@ -65,6 +66,7 @@ class Manifest:
     key_blob    uint8: all keys, UTF-8
     columns     named scalars [N], int64 or float64, known without reading a shard
     base        the folder that the shards' names are relative to; url: where the manifest was loaded from
+    seen        which versions of far shards were indexed; not kept in files
     """
 
     shards: tuple[Shard, ...]
@@ -80,6 +82,7 @@ class Manifest:
     columns: Mapping[str, np.ndarray]
     base: str = ""
     url: str = ""
+    seen: Mapping[str, Version] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", {name: _plain_field(name, field) for name, field in self.fields.items()})
@@ -169,7 +172,7 @@ class Manifest:
         tars = expand(urls) if isinstance(urls, (str, os.PathLike)) else [os.fspath(url) for url in urls]
         base, names = common_base(tars) if tars else ("", [])
         if foreign.is_there(join(base, files.UNFINISHED)) and not foreign.is_there(join(base, files.NAME)):
-            raise ShardError("a writer is at work here, or was killed: there is no manifest yet", url=base, do="pack again with overwrite=True")
+            raise ShardError("a writer is at work here, or was killed: there is no manifest yet", url=base, do="the same pack again finishes it, with overwrite=True it starts over")
         fetcher, rows = Fetcher(base), Rows(checksums=False)
         found = _mapped(fetcher, names) if local_path(base) is not None else _hopped(fetcher, names, use_index_files)
         with closing(found), progress("index", len(names), unit="shards") as bar:
@@ -183,7 +186,7 @@ class Manifest:
                     raise
                 rows.end_shard(name, size)
                 bar.update()
-        return cls(**rows.finish(), base=base)
+        return cls(**rows.finish(), base=base, seen=fetcher.seen)
 
     def save(self, url: str | os.PathLike[str]) -> Manifest:
         """Write both files into the folder `url`, the one that makes it count last; return them loaded and checked.
