@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from crc32c import crc32c
@@ -42,6 +43,7 @@ class Sharded(Source):
         stamp = "" if manifest.crc is None else manifest.digest
         self.fetcher = Fetcher(manifest.base, sizes={s.name: s.bytes for s in manifest.shards}, stamp=stamp, cache=cache, seen={**manifest.seen, **(seen or {})})
         self.far = self.fetcher.far
+        self._shown = lru_cache(None)(lambda shard: redact(join(manifest.base, shard)))
 
     def __reduce__(self):
         m = self.manifest  # one that was loaded is loaded again, through the cache where it lies far away
@@ -102,7 +104,7 @@ class Sharded(Source):
         return Encoded(data, known.type, place.suffix, known.codec, meta, where, orient)
 
     def _where(self, shard: str, key: str, field: str, place: Place) -> dict[str, Any]:
-        return {"url": redact(join(self.manifest.base, shard)), "shard": shard, "key": key, "field": field, "byte": place.byte}
+        return {"url": self._shown(shard), "shard": shard, "key": key, "field": field, "byte": place.byte}
 
 
 def _sharded(

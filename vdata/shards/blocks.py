@@ -153,7 +153,7 @@ class Blocks:
         """The bytes of blocks first..last-1 as they lie here, and the numbers of the blocks that do not count."""
         data = b""
         try:
-            marks = struct.unpack(f"<{last - first}I", self._marks(first, last))
+            marks = struct.unpack(f"<{last - first}I", self.marks(first, last))
             if any(marks):
                 data = os.pread(self._data, min(last * BLOCK, self.size) - first * BLOCK, first * BLOCK)
         except OSError:  # a bad sector: to be fetched, like all that is not here
@@ -181,12 +181,12 @@ class Blocks:
 
     def marked(self) -> np.ndarray:
         """The numbers of the blocks that say they are here."""
-        return np.flatnonzero(np.frombuffer(self._marks(0, self.count), "<u4"))
+        return np.flatnonzero(np.frombuffer(self.marks(0, self.count), "<u4"))
 
     def length(self, number: int) -> int:
         return min(BLOCK, self.size - number * BLOCK)
 
-    def _marks(self, first: int, last: int) -> bytes:
+    def marks(self, first: int, last: int) -> bytes:
         return os.pread(self._have, 4 * (last - first), self._table + 4 * first).ljust(4 * (last - first), b"\0")
 
     def _mark(self, number: int, data: memoryview) -> int:

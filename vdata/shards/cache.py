@@ -173,6 +173,7 @@ class Entry:
 
     def __init__(self, cache: Cache, what: Identity):
         self._cache, self._what = cache, what
+        self.size = what.size
 
     def __repr__(self) -> str:
         return f"Entry({self._what.url!r}, {self._what.etag!r}, {self._what.size})"
@@ -185,6 +186,11 @@ class Entry:
         """Whether a read of the range would fetch anything."""
         files = self._cache.files(self._what)
         return any(files is None or files.load(a // BLOCK, -(-b // BLOCK))[1] for a, b in self._windows(start, length))
+
+    def marked(self, start: int, length: int) -> bool:
+        """Whether the range seems to be here: a quick look, which a read may find to be wrong."""
+        files = self._cache.files(self._what)
+        return files is not None and all(all(files.marks(a // BLOCK, -(-b // BLOCK))) for a, b in self._windows(start, length))
 
     def drop(self, start: int, length: int) -> None:
         """Forget the blocks of a range: they hold what was fetched, and that was wrong."""

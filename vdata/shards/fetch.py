@@ -10,7 +10,7 @@ from functools import lru_cache
 from vdata.errors import ChangedError, DataError, RemoteError, ShardError, TruncatedShardError, redact
 from vdata.remote.engine import Version, engine_of
 from vdata.shards.ahead import Ahead
-from vdata.shards.cache import Cache
+from vdata.shards.cache import Cache, Entry
 from vdata.shards.storage import open_file
 from vdata.urls import join, local_path, scheme
 
@@ -51,6 +51,8 @@ class Fetcher:
         self._guard = threading.Lock()
         # An evicted map is only let go of: views that users hold keep it, and their bytes, alive.
         self._mapped = lru_cache(OPEN_SHARDS)(lambda name: open_file(join(self.base_url, name)))
+        self._url = lru_cache(None)(lambda shard: join(self.base_url, shard))
+        self._entries: dict[str, Entry] = {}
         self._ahead = Ahead(self._far)
         self._process = os.getpid()  # last: another thread may look at it now
 
@@ -72,15 +74,15 @@ class Fetcher:
 
     def read_again(self, shard: str, start: int, length: int) -> memoryview:
         """The same from where it comes: what the cache has of it was found to be wrong."""
-        if self.cache is not None and (version := self._cached_as(shard)):
-            self.cache.entry(join(self.base_url, shard), version.etag, version.size).drop(start, length)
+        if entry := self._entry(shard):
+            entry.drop(start, length)
         return self._far(shard, start, length)
 
     def prepare(self, ranges: Iterable[tuple[str, int, int]]) -> None:
         """Begin to bring ranges that will be read soon. Returns at once."""
         if self.far:
             self._here()
-            self._ahead.prepare(ranges)
+            self._ahead.prepare(r for r in ranges if not (r[0] in self._entries and self._entries[r[0]].marked(*r[1:])))
 
     def size(self, shard: str) -> int:
         """How many bytes a shard has."""
@@ -107,17 +109,16 @@ class Fetcher:
         """A range from the cache, or over the network."""
         if length == 0:
             return memoryview(b"")  # a range of no bytes cannot be asked for over HTTP
-        version = self._cached_as(shard) if self.cache is not None else None
-        if self.cache is None or version is None:
+        entry = self._entry(shard)
+        if entry is None:
             return self._exactly(shard, start, length, self._asked(shard, start, length))
-        if start + length > version.size:
-            raise self._unequal(shard, start, length, max(0, version.size - start))
-        entry = self.cache.entry(join(self.base_url, shard), version.etag, version.size)
+        if start + length > entry.size:
+            raise self._unequal(shard, start, length, max(0, entry.size - start))
         return memoryview(entry.read(start, length, lambda first, size: self._exactly(shard, first, size, self._asked(shard, first, size))))
 
     def _asked(self, shard: str, start: int, length: int) -> memoryview:
         """A range over the network, of the version that was first seen."""
-        url = join(self.base_url, shard)
+        url = self._url(shard)
         try:
             data, version = engine_of(url).read(url, start, length, self.seen.get(shard))
             self._pin(shard, version)
@@ -147,6 +148,17 @@ class Fetcher:
             raise ChangedError(f"the shard has {version.size} bytes, and should have {known}", do="was it replaced? open the data set again, or pack it anew")
         if first.etag not in ("", version.etag):
             raise ChangedError("the shard was replaced while it was read", do="open the data set again")
+
+    def _entry(self, shard: str) -> Entry | None:
+        """A shard in the cache; None where it is not kept."""
+        if self.cache is None:
+            return None
+        if shard not in self._entries:
+            version = self._cached_as(shard)
+            if version is None:
+                return None
+            self._entries[shard] = self.cache.entry(self._url(shard), version.etag, version.size)
+        return self._entries[shard]
 
     def _cached_as(self, shard: str) -> Version | None:
         """What a shard is called in the cache; None where nothing vouches for its content."""
