@@ -1,6 +1,6 @@
 """What becomes of a shard when the network or the disk fails: vdata beside webdataset and fsspec's caches, on one server, by one command.
 
-    python benchmarks/faults.py                  # the table of docs/faults.md, in about four minutes
+    python benchmarks/faults.py                  # the table of docs/faults.md, in about ten minutes
     python benchmarks/faults.py --write          # into docs/faults.md
 
 One shard of 40 samples is served from the loopback with one fault at a time. Each cell is a process of its own, with 25 seconds. It says what a
