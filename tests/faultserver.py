@@ -278,7 +278,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return 412, {"Content-Length": "0"}, nothing
         first, end = self._asked(len(data), fault, headers)
         if first is None:
-            return 200, _framed(headers, len(data), fault), _flipped(data, 0, fault)
+            return fault.status or 200, _framed(headers, len(data), fault), _flipped(data, 0, fault)
         if first >= end:
             return 416, {"Content-Range": f"bytes */{len(data)}", "Content-Length": "0"}, nothing
         headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(data)}"

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.catalogue.badserver import ALWAYS, Fault, serve
+from tests.faultserver import ALWAYS, Fault, serve
 from vdata.card import Archive
 from vdata.errors import ChecksumError, DataError, PlanError
 from vdata.fetching import Patience, download, verify

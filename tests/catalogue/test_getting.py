@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import vdata
-from tests.catalogue.badserver import Fault, serve
+from tests.faultserver import Fault, serve
 from tests.catalogue.conftest import extract
 from vdata.__main__ import main
 from vdata.card import Archive
