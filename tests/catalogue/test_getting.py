@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 import vdata
-from tests.faultserver import Fault, serve
 from tests.catalogue.conftest import extract
+from tests.faultserver import Fault, serve
 from vdata.__main__ import main
 from vdata.card import Archive
 from vdata.catalog import build_index, download, module_of
