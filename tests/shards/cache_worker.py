@@ -15,9 +15,11 @@ import warnings
 
 import numpy as np
 
+from vdata.shards.blocks import BLOCK
 from vdata.shards.cache import Cache
 
 URL, ETAG, SIZE = "https://host/set/a.tar", '"v1"', 37 * 65536 + 123
+BLOCKS = -(-SIZE // BLOCK)
 PART = 300_000  # of it is what those read who are killed
 DATA = np.random.default_rng(0).bytes(SIZE)
 

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from tests.shards.cache_worker import DATA, ETAG, SIZE, URL
+from tests.shards.cache_worker import BLOCKS, DATA, ETAG, SIZE, URL
 from vdata.errors import PlanError, ShardError, TruncatedShardError
 from vdata.shards import cache as cache_module
 from vdata.shards.blocks import BLOCK, identify
@@ -194,7 +194,7 @@ def test_a_block_in_another_place_does_not_count(tmp_path):
     for etag, data in ((ETAG, DATA), ("v2", DATA[::-1])):
         cache.entry(URL, etag, SIZE).read(0, SIZE, Server(data))
     data, have = paths(tmp_path)
-    table = have.stat().st_size - 4 * 38
+    table = have.stat().st_size - 4 * BLOCKS
     for path, start, step in ((data, 0, BLOCK), (have, table, 4)):
         other = Path(identify(URL, "v2", SIZE).stem(str(tmp_path)) + path.suffix).read_bytes()
         true = path.read_bytes()
@@ -554,7 +554,7 @@ def test_upkeep(tmp_path):
     cache.entry(URL, ETAG, SIZE).read(0, 19 * BLOCK, Server())
     (found,) = listing(tmp_path)
     assert (found.url, found.size, found.in_use) == (URL, SIZE, False)
-    assert found.present == 19 / 38 and 19 * BLOCK <= found.on_disk < 20 * BLOCK and abs(found.used - time.time()) < 60
+    assert found.present == 19 / BLOCKS and 19 * BLOCK <= found.on_disk < 20 * BLOCK and abs(found.used - time.time()) < 60
     for number in (3, 7):
         flip(paths(tmp_path)[0], number * BLOCK + 17)
     assert verify(tmp_path) == (19, 2)

@@ -16,9 +16,8 @@ from click.testing import CliRunner
 import vdata
 from tests.faultserver import Fault, serve
 from vdata.__main__ import main
+from vdata.shards.blocks import BLOCK
 from vdata.tensors import Image
-
-BLOCK = 1 << 16
 
 
 def sample(number):

@@ -35,8 +35,8 @@ from crc32c import crc32c
 
 from vdata.errors import redact
 
-BLOCK = 1 << 16
-LARGEST = 1 << 40  # a larger object is not kept: its table alone, made at a server's word, would take more than 64 MiB
+BLOCK = 1 << 14
+LARGEST = 1 << 38  # a larger object is not kept: its table alone, made at a server's word, would take more than 64 MiB
 HEADER = struct.Struct("<6sHIQI")  # magic, version, bytes a block, bytes of the object, bytes of the text that follows
 _MAGIC, _VERSION = b"vdata#", 1
 _LOCKS = 1 << 40  # far beyond the end of every table

@@ -1,6 +1,6 @@
 """A disk cache of remote objects, shared by all processes of a machine.
 
-What is read is kept in blocks of 64 KiB and checked on every read (blocks.py); one process fetches what many want; the entry
+What is read is kept in blocks of 16 KiB and checked on every read (blocks.py); one process fetches what many want; the entry
 that was used least recently makes room. A cache that cannot be written is no error: it says so once, and reads go on
 over the network.
 """
@@ -24,7 +24,7 @@ from vdata.shards.upkeep import default_root, entries, evict, folder_of, parse_s
 
 PATIENCE = 60.0  # seconds to wait for bytes that somebody else fetches
 _OPEN = 64  # entries held open by a process
-_RUN = 128 * BLOCK  # what is fetched at once
+_RUN = 512 * BLOCK  # what is fetched at once
 _LOOK = 5.0  # seconds after which the folder is looked at again: others write to it too
 _MOST = 200 * 10**9  # of a disk, unless more is asked for
 _CACHES: weakref.WeakSet[Cache] = weakref.WeakSet()
