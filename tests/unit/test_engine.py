@@ -267,9 +267,18 @@ def settled(check, seconds=10.0):
     return value
 
 
+OTHERS: set[int] = set()  # what was there before: of other tests
+
+
+@pytest.fixture(autouse=True)
+def what_others_left():
+    OTHERS.clear()
+    OTHERS.update(descendants(os.getpid()))
+
+
 def left_behind():
     threads = [t.name for t in threading.enumerate() if t.name.startswith("vdata")]
-    return threads + descendants(os.getpid()) + sorted(shared_memory())
+    return threads + [p for p in descendants(os.getpid()) if p not in OTHERS] + sorted(shared_memory())
 
 
 class Stop(Exception):

@@ -70,10 +70,14 @@ class Processes(Inline):
             # torchdata's own calls of what torch has deprecated.
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.filterwarnings("ignore", message=".*set_vital.*")
-            parts: Any = iter(StatefulDataLoader(
+            loader = StatefulDataLoader(
                 work, batch_size=None, num_workers=self.workers, prefetch_factor=self.prefetch, timeout=self.timeout,
                 snapshot_every_n_steps=2**62, multiprocessing_context=self.context,
-            ))  # fmt: skip
+            )  # fmt: skip
+            try:
+                parts: Any = iter(loader)  # waits for the first answer of each worker
+            except RuntimeError as error:
+                raise _known(error, self.timeout) or error from None
         parts._timeout = min(_LOOK, self.timeout)  # that was for the start of the workers
         # torch would raise a worker's death in whatever the main thread does at that moment, be it the caller's own code.
         torch._C._remove_worker_pids(id(parts))
@@ -97,13 +101,20 @@ def _next(parts: Iterator[Any], timeout: float) -> Any:
                 raise
             raise _Died(f"a worker process exited with code {code}") from None
         except RuntimeError as error:
-            if died := _DIED.search(str(error)):
-                raise _Died(died[0]) from None
-            if "DataLoader timed out after" not in str(error):
+            found = _known(error, timeout)
+            if found is None:
                 raise
-            if time.monotonic() >= deadline:
-                what = f"no result from a worker process after {timeout:g} s: a stage hangs"
-                raise StageTimeoutError(f"{what}; raise loader(timeout=...) if it is only slow") from error
+            if isinstance(found, _Died) or time.monotonic() >= deadline:
+                raise found from None
+
+
+def _known(error: RuntimeError, timeout: float) -> Exception | None:
+    """What an error of torch's loader says; None for a worker's own."""
+    if died := _DIED.search(str(error)):
+        return _Died(died[0])
+    if "DataLoader timed out after" in str(error):
+        return StageTimeoutError(f"no result from a worker process after {timeout:g} s: a stage hangs; raise loader(timeout=...) if it is only slow")
+    return None
 
 
 def _exit_code(parts: Any) -> int:
