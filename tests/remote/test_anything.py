@@ -137,7 +137,6 @@ for line in sys.stdin:
 
 
 def test_the_hub(tmp_path):
-    pytest.importorskip("huggingface_hub")
     files = {f"train/{number}.tar": DATA + bytes([number]) for number in range(3)} | {"README.md": b"# photos"}
     repositories = {"me/photos": files, "me/gated": dict(files), "me/private": dict(files)}
     with serving(Hub(repositories, gated=frozenset({"me/gated"}), private=frozenset({"me/private"}))) as hub:

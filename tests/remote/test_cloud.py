@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("obstore")
 from tests import servers
 from tests.servers import IDENTITIES, Fault, said, wire
 from vdata.errors import AccessError, ChangedError, MissingFileError, RemoteError
@@ -83,8 +82,6 @@ def become(monkeypatch, environment):
 def place(request, monkeypatch):
     """(engine, a folder that nobody else uses)."""
     server = request.getfixturevalue("az" if request.param == "az" else "s3")
-    if "fsspec" in request.param:
-        pytest.importorskip("s3fs")
     become(monkeypatch, server.environment() if request.param == "az" else server.environment("admin"))
     kind = request.param.split()[0]
     return (anything if "fsspec" in request.param else cloud), f"{kind}://photos/{request.node.name.replace('[', '/').replace(' ', '-').strip(']')}"
@@ -402,8 +399,6 @@ os.wait()
 
 @pytest.mark.parametrize("s3fs, words", [("there", "True ['s3://photos/data'] 1000003"), ("hidden", "RemoteError s3:// was read before this process was forked")])
 def test_a_forked_process_does_not_hang(admin, s3fs, words):
-    if s3fs == "there":
-        pytest.importorskip("s3fs")
     cloud.write("s3://photos/data", DATA)
     done = subprocess.run([sys.executable, "-c", FORK, s3fs], capture_output=True, text=True, timeout=40)
     assert done.stdout.startswith(words), done
