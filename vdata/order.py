@@ -21,6 +21,7 @@ from vdata.key import Key, fold
 LANES = 64
 WINDOW = 65_536  # samples over all lanes; a set up to this size is shuffled whole
 _ROUNDS = 4
+_FEW = 12  # indices: below, plain integers are faster than arrays
 _MASK = 0xFFFFFFFFFFFFFFFF
 
 
@@ -119,9 +120,13 @@ class Order:
 
     def row(self, epoch: int, index: int) -> int:
         """The row that stands at `index` of `epoch`."""
-        if not 0 <= index < self.count:
-            raise IndexError(f"index {index} is outside an epoch of {self.count}")
-        return self._epoch(epoch).row(index)
+        return int(self.rows(epoch, np.array([index], np.int64))[0])
+
+    def rows(self, epoch: int, indices: np.ndarray) -> np.ndarray:
+        """The rows that stand at int64 [n] indices of `epoch`: int64 [n]."""
+        if len(indices) and not (0 <= indices.min() and indices.max() < self.count):
+            raise IndexError(f"an index of {indices.min()} .. {indices.max()} is outside an epoch of {self.count}")
+        return self._epoch(epoch).rows(indices)
 
     def _make_epoch(self, epoch: int) -> _Epoch:
         return _Epoch(self, Key.of("order", self.seed, epoch))
@@ -140,10 +145,14 @@ class _Epoch:
         self.window = lru_cache(maxsize=4 * LANES)(self._make_window)
         self.cuts = lru_cache(maxsize=LANES)(self._make_cuts)
 
-    def row(self, index: int) -> int:
+    def rows(self, indices: np.ndarray) -> np.ndarray:
+        if self.order.whole:
+            few = len(indices) < _FEW
+            return np.array([self.all(i) for i in indices.tolist()], np.int64) if few else np.asarray(self.all(indices))
+        return np.array([self._row(i) for i in indices.tolist()], np.int64)
+
+    def _row(self, index: int) -> int:
         order = self.order
-        if order.whole:
-            return int(self.all(index))
         lane, depth = index % order.lanes, index // order.lanes
         cuts = self.cuts(lane)
         # Every second lane is walked backwards: two lanes that share a shard then need it at the same time.

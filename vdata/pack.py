@@ -145,7 +145,7 @@ class _Job:
 
 
 def _items(stage: Stage, positions: Iterable[int]) -> Iterator[tuple[int, Item]]:
-    make = compile(stage).make
+    make = compile(stage).one
     return ((position, item) for position in positions if (item := make(0, position)) is not None)
 
 

@@ -280,7 +280,7 @@ class DataPipe(IterableDataset):
         index = operator.index(index)
         if not (0 <= index < count or (count != math.inf and -count <= index < 0)):
             raise IndexError(f"index {index} is out of range for {count} items")
-        item = self._node.make(0, index if index >= 0 else int(count) + index)
+        item = self._node.one(0, index if index >= 0 else int(count) + index)
         assert item is not None
         return item.value
 

@@ -87,7 +87,7 @@ def singles(count=22):
 
 def items(pipe, epoch=0, fuse=True):
     node = compile(optimise(pipe.plan, scan, fuse=fuse))
-    return [item.value for p in range(int(node.length)) if (item := node.make(epoch, p)) is not None]
+    return [item.value for p in range(int(node.length)) if (item := node.one(epoch, p)) is not None]
 
 
 def equal(a, b):

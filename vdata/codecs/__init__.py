@@ -11,7 +11,7 @@ themselves. `encode` and `field_of` are its inverse: `decode` of what they give 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,11 @@ def decode(enc: Encoded, *, window: Window | None = None, mode: str = "RGB") -> 
     except DataError as err:
         err.at(**enc.where)
         raise
+
+
+def decode_all(asked: Sequence[tuple[Encoded, Window | None]], *, mode: str = "RGB") -> list[Any]:
+    """`decode` of several, each with its window; a library that takes many pictures in one call gets them so."""
+    return [decode(enc, window=window, mode=mode) for enc, window in asked]
 
 
 def size(enc: Encoded) -> tuple[int, int]:

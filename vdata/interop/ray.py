@@ -48,7 +48,7 @@ class _Rows:
         if self._node is None:
             self._node = compile(self.stage)
         position = int(row["id"])
-        item = self._node.make(self.epoch, position)
+        item = self._node.one(self.epoch, position)
         if item is None or not isinstance(item.value, dict):
             raise PlanError("to_ray_dataset takes dict samples: before .to_tuple(), .enumerate() and .batch()")
         return {"__position__": position, **{name: _plain(name, value) for name, value in item.value.items()}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -116,17 +116,49 @@ def applied(stage: plan.Apply, item: Item) -> Any:
 
 def windowed(stage: DecodeApply, item: Item) -> Any:
     """A sample decoded and transformed in one step."""
-    value = item.value
-    if not isinstance(value, dict) or any(isinstance(v, (Mapping, list, tuple)) for v in value.values()):
-        # Windows are looked up by the names of a flat sample.
+    if not _has_windows(item.value):
         return applied(stage, item.to(opened(stage.decode, item)))
     with noted(stage, item):
-        return decode_and_apply(stage.transform, value, stage_key(stage, item), stage.decode.mode)
+        return decode_and_apply(stage.transform, [item.value], stage_key(stage, item), stage.decode.mode)[0]
+
+
+def _has_windows(value: Any) -> bool:
+    """Whether a sample is flat: windows are looked up by the names of its leaves."""
+    return isinstance(value, dict) and not any(isinstance(v, (Mapping, list, tuple)) for v in value.values())
+
+
+def all_applied(stage: plan.Apply, items: Sequence[Item | None]) -> list[Item | None]:
+    """Samples under the stage's transforms, drawn for together; each gets what it would get alone."""
+    here = [i for i in items if i is not None]
+    one = windowed if isinstance(stage, DecodeApply) else applied
+    flat = not isinstance(stage, DecodeApply) or all(_has_windows(i.value) for i in here)
+    if len(here) > 1 and flat and all(i.count == 1 and not isinstance(i.value, Batch) for i in here):
+        try:
+            moved = iter(_together(stage, here))
+            return [None if i is None else i.to(next(moved)) for i in items]
+        except Exception:  # noqa: BLE001  done again one by one, so that it is raised for the sample that it is of
+            pass
+    return [None if i is None else i.to(one(stage, i)) for i in items]  # type: ignore[arg-type]
+
+
+def _together(stage: plan.Apply, items: Sequence[Item]) -> list[Any]:
+    values, key = [i.value for i in items], stage_keys(stage, items)
+    if isinstance(stage, DecodeApply):
+        return decode_and_apply(stage.transform, values, key, stage.decode.mode)
+    return stage.transform.on_samples(values, key)
 
 
 def stage_key(stage: plan.Apply, item: Item) -> Key:
     """fold(seed, place, path of the stage); a batch has one for each of its samples."""
-    places = item.value.at if isinstance(item.value, Batch) else (item.at,)
+    return _key(stage, item.value.at if isinstance(item.value, Batch) else (item.at,))
+
+
+def stage_keys(stage: plan.Apply, items: Sequence[Item]) -> Key:
+    """The keys of several samples, one after the other."""
+    return _key(stage, [i.at for i in items])
+
+
+def _key(stage: plan.Apply, places: Sequence[At]) -> Key:
     if len({len(at) for at in places}) == 1:
         columns = np.array(places, np.int64).astype(np.uint64).T
         return Key.of(stage.seed, *columns, stage.path)

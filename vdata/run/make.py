@@ -1,4 +1,6 @@
-"""Compile the indexed part of a plan to one function: make(epoch, position) -> Item, or None for a hole.
+"""Compile the indexed part of a plan to one function of positions: their items, None for holes.
+
+Positions come in chunks, so that what is arithmetic (orders, keys, draws) is done for many samples in a few calls.
 
 A stage that only says which position of its source stands where (shuffle, skip, deal) is `vdata.run.place.below`; what a
 position will need of which sources is `vdata.run.place.needs`.
@@ -7,20 +9,25 @@ position will need of which sources is `vdata.run.place.needs`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from vdata import plan
 from vdata.batch import At, collate
 from vdata.errors import DataError, PlanError
 from vdata.order import substitutes
 from vdata.rewrite import DecodeApply
-from vdata.run.each import Item, applied, each, keeps, noted, opened, substitution, windowed
+from vdata.run.each import Item, all_applied, each, keeps, noted, opened, substitution
 from vdata.run.mixed import mixed, mixes
-from vdata.run.place import below, dealt, part_of, preparing, turn_of
+from vdata.run.place import Down, below, dealt, part_of, preparing, turn_of
 
-Make = Callable[[int, int], Item | None]
+# make(epoch, positions int64 [n]) -> n items, None for holes
+Make = Callable[[int, np.ndarray], list[Item | None]]
+
+CHUNK = 16  # samples that are made together
 
 
 @dataclass
@@ -32,48 +39,84 @@ class Node:
     batched: bool  # whether an item is a batch: worth a hand-off of its own
     prepare: Callable[[int, int, int], int] | None  # where sources are far: tell them which samples a span of an epoch will need
 
+    def one(self, epoch: int, position: int) -> Item | None:
+        """The item at one position."""
+        return _one(self.make)(epoch, position)
+
 
 def compile(stage: plan.Stage) -> Node:
     """The node of a plan whose access is "dense" or "holes"."""
     return Node(_make(stage), stage.extent, any(isinstance(s, plan.Batch) for s in plan.chain(stage)), preparing(stage))
 
 
+def _one(make: Make) -> Callable[[int, int], Item | None]:
+    return lambda e, p: make(e, np.array([p], np.int64))[0]
+
+
+def _each(one: Callable[[int, int], Item | None]) -> Make:
+    return lambda e, ps: [one(e, p) for p in ps.tolist()]
+
+
 def _make(stage: plan.Stage) -> Make:
     match stage:
         case plan.Read():
             read = stage.indexed().read
-            return lambda e, p: Item((e, p), read(p))
+            return lambda e, ps: [Item((e, p), read(p)) for p in ps.tolist()]
         case plan.Concat(sources):
             return _concat(sources)
         case plan.Mix():
             return _mix(stage)
         case plan.Zip(sources):
             makes = [_make(s) for s in sources]
-            return lambda e, p: merge((e, p), [m(e, p) for m in makes])
+            return lambda e, ps: [merge((e, p), list(i)) for p, *i in zip(ps.tolist(), *(m(e, ps) for m in makes), strict=True)]
         case plan.Decode():
             return _decode(stage, _make(stage.source))
         case DecodeApply():
             return _decode_apply(stage, _make(stage.source))
         case plan.Cache(source):
             return stage.store.over(_make(source))
-    inner = _make(stage.source)
-    if isinstance(stage, plan.Apply) and mixes(stage) and not any(isinstance(s, plan.Batch) for s in plan.chain(stage)):
-        return mixed(stage, inner)
-    if isinstance(stage, plan.Filter):
-        keep, where = stage.fn, stage
-        return lambda e, p: item if (item := inner(e, p)) is not None and keeps(where, keep, item) else None
-    if (change := each(stage)) is not None:
-        return lambda e, p: change(item, p) if (item := inner(e, p)) is not None else None
-    if (down := below(stage)) is not None:
-        if isinstance(stage, plan.Pick | plan.Deal):  # a sample keeps the place it had
-            return lambda e, p: inner(*down(e, p))
-        return lambda e, p: _moved(inner(*down(e, p)), e, p)
-    match stage:
-        case plan.Take():
-            return inner
         case plan.Batch():
-            return _batch(stage, inner)
+            return _batch(stage)
+    inner = _make(stage.source)
+    if isinstance(stage, plan.Apply):
+        if mixes(stage) and not any(isinstance(s, plan.Batch) for s in plan.chain(stage)):
+            return _each(mixed(stage, _one(inner)))
+        return lambda e, ps: all_applied(stage, inner(e, ps))
+    if isinstance(stage, plan.Filter):
+        keep = stage.fn
+        return lambda e, ps: [i if i is not None and keeps(stage, keep, i) else None for i in inner(e, ps)]
+    if (change := each(stage)) is not None:
+        return lambda e, ps: [None if i is None else change(i, p) for i, p in zip(inner(e, ps), ps.tolist(), strict=True)]
+    if (down := below(stage)) is not None:
+        moved = _through(down, inner)
+        if isinstance(stage, plan.Pick | plan.Deal):  # a sample keeps the place it had
+            return moved
+        return lambda e, ps: [_moved(i, e, p) for i, p in zip(moved(e, ps), ps.tolist(), strict=True)]
+    if isinstance(stage, plan.Take):
+        return inner
     raise PlanError(f"{stage.name} has no index")  # unreachable for a plan whose access is not "stream"
+
+
+def _through(down: Down, inner: Make) -> Make:
+    """The items of the source's positions that `down` gives."""
+
+    def make(epoch: int, positions: np.ndarray) -> list[Item | None]:
+        epochs, places = down(epoch, positions)
+        return inner(epochs, places) if isinstance(epochs, int) else _gathered_from([inner] * len(places), epochs, places)
+
+    return make
+
+
+def _gathered_from(makes: Sequence[Make], epochs: np.ndarray, places: np.ndarray) -> list[Item | None]:
+    """Item n from makes[n](epochs[n], places[n]); what one function makes of one epoch is made together."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for n, (make, epoch) in enumerate(zip(makes, epochs.tolist(), strict=True)):
+        groups.setdefault((id(make), epoch), []).append(n)
+    out: list[Item | None] = [None] * len(places)
+    for (_, epoch), rows in groups.items():
+        for n, item in zip(rows, makes[rows[0]](epoch, places[rows]), strict=True):
+            out[n] = item
+    return out
 
 
 def _moved(item: Item | None, epoch: int, position: int) -> Item | None:
@@ -94,35 +137,35 @@ def merge(at: At, items: list[Item | None]) -> Item:
 
 
 def _concat(sources: tuple[plan.Stage, ...]) -> Make:
-    makes, part = [_make(s) for s in sources], part_of(sources)
-
-    def make(epoch: int, position: int) -> Item | None:
-        child, place = part(position)
-        return _moved(makes[child](epoch, place), epoch, position)
-
-    return make
+    part = part_of(sources)
+    return _routed([_make(s) for s in sources], lambda e, p: (part(p)[0], e, part(p)[1]))
 
 
 def _mix(stage: plan.Mix) -> Make:
-    makes, turn = [_make(s) for s in stage.sources], turn_of(stage)
+    return _routed([_make(s) for s in stage.sources], turn_of(stage))
 
-    def make(epoch: int, position: int) -> Item | None:
-        child, *place = turn(epoch, position)
-        return _moved(makes[child](*place), epoch, position)
+
+def _routed(makes: list[Make], route: Callable[[int, int], tuple[int, int, int]]) -> Make:
+    """The items of several pipes: route(epoch, position) -> (number of the pipe, epoch and position in it)."""
+
+    def make(epoch: int, positions: np.ndarray) -> list[Item | None]:
+        ways = np.array([route(epoch, p) for p in positions.tolist()], np.int64).reshape(-1, 3)
+        items = _gathered_from([makes[c] for c in ways[:, 0].tolist()], ways[:, 1], ways[:, 2])
+        return [_moved(i, epoch, p) for i, p in zip(items, positions.tolist(), strict=True)]
 
     return make
 
 
-def _batch(stage: plan.Batch, inner: Make) -> Make:
-    total = stage.source.length
+def _batch(stage: plan.Batch) -> Make:
+    total, inner = stage.source.length, _make(stage.source)
 
     def make(epoch: int, index: int) -> Item:
         start = index * stage.size
         stop = start + stage.size if total == math.inf else min(start + stage.size, int(total))
-        items = [inner(epoch, p) for p in range(start, stop)]
-        return gathered(stage, [i for i in items if i is not None])
+        parts = [inner(epoch, np.arange(at, min(at + CHUNK, stop))) for at in range(start, stop, CHUNK)]
+        return gathered(stage, [i for part in parts for i in part if i is not None])
 
-    return make
+    return _each(make)
 
 
 def gathered(stage: plan.Batch, items: list[Item]) -> Item:
@@ -145,9 +188,8 @@ def _collated(stage: plan.Batch, items: list[Item]) -> Any:
 
 
 def _decode(stage: plan.Decode, inner: Make) -> Make:
-    def make(epoch: int, position: int) -> Item | None:
-        item = inner(epoch, position)
-        return None if item is None else item.to(opened(stage, item))
+    def make(epoch: int, positions: np.ndarray) -> list[Item | None]:
+        return [None if i is None else i.to(opened(stage, i)) for i in inner(epoch, positions)]
 
     return _skipping(make, stage) if stage.on_error == "skip" else make
 
@@ -155,23 +197,29 @@ def _decode(stage: plan.Decode, inner: Make) -> Make:
 def _decode_apply(stage: DecodeApply, inner: Make) -> Make:
     if stage.on_error == "skip":
         # A substitute is keyed at the broken sample's own place, so it is decoded first and drawn for afterwards.
-        whole = _decode(stage.decode, inner)
-        return lambda e, p: item.to(applied(stage, item)) if (item := whole(e, p)) is not None else None
-    return lambda e, p: item.to(windowed(stage, item)) if (item := inner(e, p)) is not None else None
+        whole, after = _decode(stage.decode, inner), plan.Apply(stage.source, stage.transform, stage.path, stage.seed)
+        return lambda e, ps: all_applied(after, whole(e, ps))
+    return lambda e, ps: all_applied(stage, inner(e, ps))
 
 
 def _skipping(make: Make, stage: plan.Stage) -> Make:
     """Replace a broken sample by the next good one of its lane, keyed at its own place; the item says so."""
-    length = stage.extent
+    length, one = stage.extent, _one(make)
 
-    def safe(epoch: int, position: int) -> Item | None:
+    def safe(epoch: int, positions: np.ndarray) -> list[Item | None]:
         try:
-            return make(epoch, position)
+            return make(epoch, positions)
+        except DataError:
+            return [safe_one(epoch, p) for p in positions.tolist()]
+
+    def safe_one(epoch: int, position: int) -> Item | None:
+        try:
+            return one(epoch, position)
         except DataError as error:
             broken = error
         for other in substitutes(position, int(length)) if length != math.inf else ():
             try:
-                found = make(epoch, other)
+                found = one(epoch, other)
             except DataError:
                 continue
             if found is not None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
 
 from vdata import plan
 from vdata.errors import PlanError
 from vdata.source import Source
 
-Down = Callable[[int, int], tuple[int, int]]  # (epoch, position) of a stage -> those of its source
+# (epoch, positions) of a stage -> those of its source; positions are int64 [n], epochs become so where they differ
+Down = Callable[[int, np.ndarray], tuple[Any, np.ndarray]]
 Needs = Callable[[int, int], Iterator[tuple[Source, int]]]
 
 
@@ -18,8 +22,8 @@ def below(stage: plan.Stage) -> Down | None:
     """The arithmetic of a stage that moves positions; None for stages that leave them where they are, or do more."""
     match stage:
         case plan.Shuffle():
-            row = stage.order().row
-            return lambda e, p: (e, row(e, p))
+            rows = stage.order().rows
+            return lambda e, p: (e, rows(e, p))
         case plan.Repeat(source):
             if stage.n is None and source.extent == 0:
                 raise PlanError("repeat: the pipe beneath is empty, so this would never end")
@@ -32,14 +36,14 @@ def below(stage: plan.Stage) -> Down | None:
         case plan.Shard(_, num_shards, index):
             return lambda e, p: (e, p * num_shards + index)
         case plan.Pick(_, positions):
-            return lambda e, p: (e, int(positions[p]))
+            return lambda e, p: (e, positions[p])
         case plan.Deal():
             return lambda e, p: (e, dealt(stage, p))
     return None
 
 
-def dealt(stage: plan.Deal, position: int) -> int:
-    """The source's position that is this rank's number `position`."""
+def dealt(stage: plan.Deal, position: Any) -> Any:
+    """The source's position that is this rank's number `position` (an int, or int64 [n])."""
     place = stage.first + position * stage.world
     return place % int(stage.source.length) if stage.uneven == "pad" else place
 
@@ -102,7 +106,14 @@ def needs(stage: plan.Stage) -> Needs:
             one, end = needs(source), source.extent
             return lambda e, p: (need for q in range(p * size, int(min(p * size + size, end))) for need in one(e, q))
     one, down = needs(stage.source), below(stage)
-    return one if down is None else lambda e, p: one(*down(e, p))
+    if down is None:
+        return one
+
+    def moved(epoch: int, position: int) -> Iterator[tuple[Source, int]]:
+        epochs, positions = down(epoch, np.array([position], np.int64))
+        return one(int(np.max(epochs)), int(positions[0]))
+
+    return moved
 
 
 def preparing(stage: plan.Stage) -> Callable[[int, int, int], int] | None:

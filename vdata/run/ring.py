@@ -16,13 +16,14 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
+import numpy as np
+
 from vdata.errors import PlanError, StageTimeoutError
 from vdata.plan import Stage, chain
 from vdata.pool import Pool
 from vdata.run.each import Item
-from vdata.run.make import Node, compile
+from vdata.run.make import CHUNK, Node, compile
 
-CHUNK = 16  # samples a hand-off, where an item is a sample
 LEAD = 256  # samples of far sources that are brought ahead of those that are computed
 _NODES = 64  # compiled plans that an engine keeps: one a pipe, more where streams draw from several
 
@@ -60,7 +61,7 @@ def prepared(node: Node, epoch: int, spans: Iterator[tuple[int, int]]) -> Iterat
 
 def compute(node: Node, epoch: int, start: int, stop: int) -> list[tuple[int, Item]]:
     """The items of one chunk; holes are left out."""
-    return [(p, item) for p in range(start, stop) if (item := node.make(epoch, p)) is not None]
+    return [(p, item) for p, item in enumerate(node.make(epoch, np.arange(start, stop)), start) if item is not None]
 
 
 def walk_span(node: Node, epoch: int, start: int, stop: int) -> Iterator[tuple[int, Item]]:

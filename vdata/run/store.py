@@ -15,7 +15,7 @@ import torch
 from vdata.batch import Batch, Ragged
 from vdata.run.each import Item
 
-Make = Callable[[int, int], Item | None]
+Make = Callable[[int, np.ndarray], list[Item | None]]
 
 
 class Store:
@@ -30,14 +30,16 @@ class Store:
     def over(self, make: Make) -> Make:
         """`make`, each position computed once."""
 
-        def kept_or_made(epoch: int, position: int) -> Item | None:
-            item = self._kept.get(position)
-            if item is None:
-                item = make(epoch, position)
-                if item is not None:
-                    self._keep(position, item)
+        def kept_or_made(epoch: int, positions: np.ndarray) -> list[Item | None]:
+            items = [self._kept.get(p) for p in positions.tolist()]
+            absent = [n for n, item in enumerate(items) if item is None]
+            if absent:
+                for n, item in zip(absent, make(epoch, positions[absent]), strict=True):
+                    items[n] = item
+                    if item is not None:
+                        self._keep(int(positions[n]), item)
             # A copy, so that nobody can write into what the next epoch will read.
-            return None if item is None else item._replace(at=(epoch, *item.at[1:]), value=copied(item.value))
+            return [None if i is None else i._replace(at=(epoch, *i.at[1:]), value=copied(i.value)) for i in items]
 
         return kept_or_made
 

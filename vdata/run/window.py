@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,34 +10,76 @@ import torch
 from vdata import codecs
 from vdata.encoded import Encoded
 from vdata.key import Key
-from vdata.tensors import Image
+from vdata.tensors import Image, Label, TypedTensor
 from vdata.transforms import Compose, Geometric, Info
-from vdata.transforms._base import ordinal_path, row
+from vdata.transforms._base import Leaves, Params, ordinal_path, row
 from vdata.transforms._info import second_frame, sizes_of
 
+AT_ONCE = 1 << 22  # pixels that are decoded before the first of them is transformed
 
-def decode_and_apply(transform: Compose, sample: Mapping[str, Any], key: Key, mode: str) -> Any:
-    """The sample decoded and transformed; of each picture only the first transform's window is decoded.
+
+def decode_and_apply(transform: Compose, samples: Sequence[Mapping[str, Any]], key: Key, mode: str) -> list[Any]:
+    """Samples decoded and transformed, drawn for together; of each picture only the first transform's window is decoded.
 
     Equal, bit for bit, to decoding everything first (law 4 tests it).
     """
-    pictures = {n: codecs.size(v) for n, v in sample.items() if isinstance(v, Encoded) and _is_picture(v)}
+    pictures = [{n: codecs.size(v) for n, v in s.items() if isinstance(v, Encoded) and is_picture(v)} for s in samples]
     # A ghost stands for each picture until its window is known: a size and a type, no memory.
-    seen = {n: _ghost(pictures[n]) if n in pictures else _whole(v, mode) for n, v in sample.items()}
-    seen = transform.enter(seen)
-    params = transform.draw(key.fold(ordinal_path(transform, 0)), Info.of([seen]))["children"]
-    first, own = transform.transforms[0], row(params[0], 0)
-    assert isinstance(first, Geometric)
-    placed = first.placements(own, sizes_of(seen), second_frame(seen))
-    out: dict[str, Any] = {}
-    for name, value in seen.items():
-        if name not in pictures:
-            out[name] = first.move(value, name, placed, seen)
-        elif (window := first.window(own, pictures[name])) is None:
-            out[name] = first.move(codecs.decode(sample[name], mode=mode), name, placed, seen)
-        else:
-            out[name] = first.after_window(codecs.decode(sample[name], window=window, mode=mode), own)
-    return transform.apply_all(zip(transform.transforms[1:], row(params[1:], 0), strict=True), out)
+    seen = [
+        transform.enter({n: _ghost(sizes[n]) if n in sizes else _whole(v, mode) for n, v in s.items()})
+        for s, sizes in zip(samples, pictures, strict=True)
+    ]
+    drawn = transform.draw_each(key.fold(ordinal_path(transform, 0)), seen)
+    jobs = [_Job(transform, s, sizes, leaves, params["children"]) for s, sizes, leaves, params in zip(samples, pictures, seen, drawn, strict=True)]
+    return [done for part in _in_parts(jobs) for done in _done(part, mode)]
+
+
+def is_picture(value: Encoded) -> bool:
+    """Whether an undecoded leaf is a picture whose size is in its header."""
+    return value.type == "Image" or (value.type == "" and codecs.kind(value.data) in ("jpeg", "png", "webp", "ppm"))
+
+
+class _Job:
+    """One sample: its pictures still encoded, with the window of each that is needed."""
+
+    def __init__(self, transform: Compose, sample: Mapping[str, Any], sizes: Mapping[str, tuple[int, int]], leaves: Leaves, params: list[Params]):
+        first = transform.transforms[0]
+        assert isinstance(first, Geometric)
+        self.transform, self.first, self.params, self.leaves = transform, first, params, leaves
+        self.windows = {n: first.window(params[0], size) for n, size in sizes.items()}
+        self.encoded = {n: sample[n] for n in sizes}
+        self.pixels = sum(h * w if (cut := self.windows[n]) is None else cut[2] * cut[3] for n, (h, w) in sizes.items())
+
+    def finish(self, decoded: Mapping[str, Any]) -> Any:
+        own, leaves = self.params[0], self.leaves
+        cut = {n for n, window in self.windows.items() if window is not None}
+        others = [n for n, v in leaves.items() if n not in cut and isinstance(v, TypedTensor) and not isinstance(v, Label)]
+        placed = self.first.placements(own, sizes_of(leaves), second_frame(leaves)) if others else {}
+        out: Leaves = {}
+        for name, value in leaves.items():
+            if name in cut:
+                out[name] = self.first.after_window(decoded[name], own)
+            else:
+                out[name] = self.first.move(decoded.get(name, value), name, placed, leaves) if name in others else value
+        out = self.transform.apply_all(zip(self.transform.transforms[1:], self.params[1:], strict=True), out)
+        return out
+
+
+def _in_parts(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
+    part: list[_Job] = []
+    for job in jobs:
+        if part and sum(j.pixels for j in part) + job.pixels > AT_ONCE:
+            yield part
+            part = []
+        part.append(job)
+    yield part
+
+
+def _done(jobs: list[_Job], mode: str) -> Iterator[Any]:
+    asked = [(job, name) for job in jobs for name in job.encoded]
+    pixels = iter(codecs.decode_all([(job.encoded[n], job.windows[n]) for job, n in asked], mode=mode))
+    for job in jobs:
+        yield job.finish({name: next(pixels) for name in job.encoded})
 
 
 def _whole(value: Any, mode: str) -> Any:
@@ -46,7 +88,3 @@ def _whole(value: Any, mode: str) -> Any:
 
 def _ghost(size: tuple[int, int]) -> Image:
     return Image(torch.empty((3, *size), dtype=torch.uint8, device="meta"))
-
-
-def _is_picture(value: Encoded) -> bool:
-    return value.type == "Image" or (value.type == "" and codecs.kind(value.data) in ("jpeg", "png", "webp", "ppm"))

@@ -10,7 +10,7 @@ Calling a transform does both. By hand it draws its key from torch's default gen
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import numpy as np
@@ -21,7 +21,7 @@ from vdata.batch import Batch, collate
 from vdata.errors import NoKernelError, PlanError
 from vdata.key import Key
 from vdata.tensors import Image, TypedTensor, Video
-from vdata.transforms._info import Info, flatten, unflatten
+from vdata.transforms._info import Info, alike, flatten, unflatten
 from vdata.transforms._instances import DEFAULT as OBJECTS
 from vdata.transforms._params import Params, row, rows_of
 from vdata.transforms._rows import each, flat, grouped, put_back, rejoin, same_leaves, stacked, take
@@ -105,14 +105,32 @@ class Transform:
         sample = inputs[0] if len(inputs) == 1 else inputs
         if isinstance(sample, Batch):
             return self.on_batch(sample, key)
-        leaves, shape = flatten(sample)
-        bare = _bare_picture(sample, leaves)
-        leaves = self.enter({**leaves, bare: Image(leaves[bare])} if bare is not None else leaves)
         key = fresh_key(1) if key is None else key
         if len(key) != 1:
             raise ValueError(f"one sample takes one key, got {len(key)}")
-        params = self.draw(key.fold(ordinal_path(self, 0)), Info.of([leaves]))
-        return each([self.apply(row(params, 0), leaves)], lambda outs: _closed(outs[0], shape, bare))
+        return self.on_samples([sample], key)[0]
+
+    def on_samples(self, samples: Sequence[Any], key: Key) -> list[Any]:
+        """Samples that form no batch, one draw each, made together: each gets what it would get alone."""
+        opened = [flatten(s) for s in samples]
+        bare = [_bare_picture(s, leaves) for s, (leaves, _) in zip(samples, opened, strict=True)]
+        entered = [
+            self.enter(leaves if name is None else {**leaves, name: Image(leaves[name])})
+            for name, (leaves, _) in zip(bare, opened, strict=True)
+        ]
+        drawn = self.draw_each(key.fold(ordinal_path(self, 0)), entered)
+        parts = zip(drawn, entered, opened, bare, strict=True)
+        return [
+            each([self.apply(params, leaves)], lambda outs, shape=shape, name=name: _closed(outs[0], shape, name))
+            for params, leaves, (_, shape), name in parts
+        ]
+
+    def draw_each(self, key: Key, samples: Sequence[Leaves]) -> list[Params]:
+        """The params of samples, a row each: in one draw where these are alike in all that a transform may ask."""
+        if len(samples) == 1 or alike(samples):
+            params = self.draw(key, Info.of(samples))
+            return [row(params, b) for b in range(len(samples))]
+        return [row(self.draw(key[b], Info.of([s])), 0) for b, s in enumerate(samples)]
 
     def on_batch(self, batch: Batch, key: Key | None = None) -> Any:
         """A batch: one draw per sample, as if each were alone. The result may share memory with the batch."""

@@ -121,6 +121,23 @@ class Info:
             )
 
 
+def alike(samples: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether samples have the same leaves, of the same types, dtypes and channels: whether one Info describes them all."""
+    kinds = [_kinds(s) for s in samples]
+    return all(k == kinds[0] for k in kinds)
+
+
+def _kinds(sample: Mapping[str, Any]) -> dict[str, Any]:
+    with torch._C.DisableTorchFunctionSubclass():
+        return {n: _kind(v) for n, v in sample.items() if isinstance(v, TypedTensor)}
+
+
+def _kind(value: TypedTensor) -> tuple[Any, ...]:
+    if isinstance(value, (Image, Video)):
+        return type(value), value.dtype, value.shape[-3]
+    return type(value), value.dtype, value.views if isinstance(value, Flow) else value.meta().get("frame")
+
+
 def _count(leaf: Any) -> np.ndarray:
     """How many rows a batch's leaf has in each sample."""
     if isinstance(leaf, Ragged):
