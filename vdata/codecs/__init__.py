@@ -67,8 +67,19 @@ def decode(enc: Encoded, *, window: Window | None = None, mode: str = "RGB") -> 
 
 
 def decode_all(asked: Sequence[tuple[Encoded, Window | None]], *, mode: str = "RGB") -> list[Any]:
-    """`decode` of several, each with its window; a library that takes many pictures in one call gets them so."""
-    return [decode(enc, window=window, mode=mode) for enc, window in asked]
+    """`decode` of several, each with its window, for who reads their pixels at once: a picture's may lie in memory as the
+    decoder left them, [3, H, W] as a view of [H, W, 3]."""
+    quick = [i for i, (enc, _) in enumerate(asked) if mode == "RGB" and _is_jpeg(enc)]
+    try:
+        pixels = image.decode_windows([(asked[i][0].data, asked[i][1], asked[i][0].orient) for i in quick])
+    except DataError:
+        quick = []  # done again one by one, which says which it is
+    out = {i: _typed(Image, p, asked[i][0].meta) for i, p in zip(quick, pixels, strict=True)} if quick else {}
+    return [out[i] if i in out else decode(enc, window=window, mode=mode) for i, (enc, window) in enumerate(asked)]
+
+
+def _is_jpeg(enc: Encoded) -> bool:
+    return (enc.type or _type_of(enc)) == "Image" and not enc.codec and kind(enc.data) == "jpeg"
 
 
 def size(enc: Encoded) -> tuple[int, int]:

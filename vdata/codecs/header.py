@@ -26,7 +26,11 @@ Window = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Header:
-    """A picture's stored size, before its EXIF orientation (1 to 8) is applied; `depth`, `colour` as PNG has them."""
+    """A picture's stored size, before its EXIF orientation (1 to 8) is applied; `depth`, `colour` as PNG has them.
+
+    Of a JPEG: `frame`, the byte of its frame header; `rows`, how many rows of pixels a row of its blocks has; `usual`, whether
+    it is as nearly all are (8 bits, Huffman, YCbCr), so that decoders agree on its pixels.
+    """
 
     kind: str
     height: int
@@ -34,6 +38,9 @@ class Header:
     orientation: int = 1
     depth: int = 8
     colour: int = 2
+    frame: int = 0
+    rows: int = 0
+    usual: bool = False
 
     def size(self, orient: bool = True) -> tuple[int, int]:
         """(height, width) as delivered: orientations 5 to 8 swap the sides."""
@@ -123,7 +130,7 @@ def _png(data: memoryview) -> Header:
 
 
 def _jpeg(data: memoryview) -> Header:
-    at, orientation = 2, 1
+    at, orientation, adobe = 2, 1, 1
     while True:
         marker = data[at + 1]
         if data[at] != 0xFF or marker == 0xFF:  # stray bytes between segments and fill bytes: libjpeg passes over both
@@ -138,8 +145,13 @@ def _jpeg(data: memoryview) -> Header:
         if length < 2:
             raise DecodeError(f"a JPEG segment of {length} bytes", byte=at + 2)
         if marker in _JPEG_FRAMES:
-            _, height, width = struct.unpack_from(">BHH", data, at + 4)
-            return Header("jpeg", height, width, orientation)
+            depth, height, width, components = struct.unpack_from(">BHHB", data, at + 4)
+            parts = bytes(data[at + 10 : at + 10 + 3 * components])
+            rows = 8 * max((v & 15 for v in parts[1::3]), default=1)
+            usual = depth == 8 and marker <= 0xC2 and components == 3 and adobe == 1 and parts[::3] != b"RGB"
+            return Header("jpeg", height, width, orientation, frame=at, rows=rows, usual=usual)
+        if marker == 0xEE and length >= 14 and bytes(data[at + 4 : at + 9]) == b"Adobe":
+            adobe = data[at + 15]  # the transform: 1 is YCbCr
         if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0" and orientation == 1:
             orientation = _orientation(bytes(data[at + 10 : at + 2 + length]))
         at += 2 + length

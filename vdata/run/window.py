@@ -10,6 +10,7 @@ import torch
 from vdata import codecs
 from vdata.encoded import Encoded
 from vdata.key import Key
+from vdata.planes import planes
 from vdata.tensors import Image, Label, TypedTensor
 from vdata.transforms import Compose, Geometric, Info
 from vdata.transforms._base import Leaves, Params, ordinal_path, row
@@ -58,11 +59,10 @@ class _Job:
         out: Leaves = {}
         for name, value in leaves.items():
             if name in cut:
-                out[name] = self.first.after_window(decoded[name], own)
+                out[name] = _contiguous(self.first.after_window(decoded[name], own))
             else:
-                out[name] = self.first.move(decoded.get(name, value), name, placed, leaves) if name in others else value
-        out = self.transform.apply_all(zip(self.transform.transforms[1:], self.params[1:], strict=True), out)
-        return out
+                out[name] = self.first.move(_contiguous(decoded.get(name, value)), name, placed, leaves) if name in others else value
+        return self.transform.apply_all(zip(self.transform.transforms[1:], self.params[1:], strict=True), out)
 
 
 def _in_parts(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
@@ -80,6 +80,10 @@ def _done(jobs: list[_Job], mode: str) -> Iterator[Any]:
     pixels = iter(codecs.decode_all([(job.encoded[n], job.windows[n]) for job, n in asked], mode=mode))
     for job in jobs:
         yield job.finish({name: next(pixels) for name in job.encoded})
+
+
+def _contiguous(leaf: Any) -> Any:
+    return leaf.like(planes(leaf.plain())) if isinstance(leaf, Image) and not leaf.is_contiguous() else leaf
 
 
 def _whole(value: Any, mode: str) -> Any:
