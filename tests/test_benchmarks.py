@@ -39,7 +39,7 @@ for name in sys.argv[3:]:
 def outcome(tmp_path_factory):
     """What each case made of it."""
     command = [sys.executable, "-c", EVERY_CASE, str(BENCHMARKS), str(tmp_path_factory.mktemp("bench")), *CASES]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     found = dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith('["'))
     assert len(found) == len(CASES), f"ended with {done.returncode} after {list(found)}\n{done.stderr}"
     return found
@@ -62,38 +62,44 @@ def bench(monkeypatch):
     return bench
 
 
+# A case whose peers do what is hard to measure.
+ODD = """
+import subprocess, sys, time
+TITLE, UNIT, MUST, STRETCH, NOTES = "odd", "samples", {"slow": 0.1}, {}, {"slow": "sleeps"}
+def prepare(folder, photos, quick): (folder / "data").touch()
+def CHECK(folder): assert not (folder / "wrong").exists()
+def child(code): return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+def ours(folder, quick): yield from (10, 10, 10, 10)
+def large(folder, quick):
+    yield from (10, 10, 10)
+    process = child("data = bytearray(300_000_000); print(1, flush=True); input()")
+    process.stdout.readline(); time.sleep(0.5); process.kill(); process.wait()
+def busy(folder, quick):
+    yield from (10, 10)
+    child("import time\\nwhile time.process_time() < 0.4: pass").communicate()
+    yield 100
+def slow(folder, quick): time.sleep(0.5); yield from ours(folder, quick)
+def leaves(folder, quick): child("import time; time.sleep(1000)"); yield from ours(folder, quick)
+def broken(folder, quick): yield 10; raise ValueError("no more of this")
+def short(folder, quick): yield from (10, 10)
+def absent(folder, quick): import not_there_at_all; yield 1
+def elsewhere(folder, quick): raise NotImplementedError("needs a GPU"); yield 1
+def partial(folder, quick): import vdata.not_there_at_all; yield 1
+PEERS = {"vdata": ours, **{f.__name__: f for f in (large, busy, slow, leaves, broken, short, absent, elsewhere, partial)}}
+"""
+
+
 @pytest.fixture
 def odd(tmp_path, monkeypatch):
-    """A case whose peers do what is hard to measure."""
+    """A folder for its data."""
     (tmp_path / "cases").mkdir()
-    (tmp_path / "cases/odd.py").write_text(
-        "import subprocess, sys, time\n"
-        "def child(code): return subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE)\n"
-        "def batches(folder, quick): yield from (10, 10, 10, 10)\n"
-        "def large(folder, quick):\n"
-        "    for n in (10, 10, 10):\n"
-        "        yield n\n"
-        "    process = child('data = bytearray(300_000_000); print(1, flush=True); input()')\n"
-        "    process.stdout.readline(); time.sleep(0.5); process.kill(); process.wait()\n"
-        "def busy(folder, quick):\n"
-        "    yield 10; yield 10\n"
-        "    child('import time; end = time.process_time() + 0.4\\nwhile time.process_time() < end: pass').communicate()\n"
-        "    yield 100\n"
-        "def slow(folder, quick): time.sleep(0.5); yield from batches(folder, quick)\n"
-        "def leaves(folder, quick): child('import time; time.sleep(1000)'); yield from batches(folder, quick)\n"
-        "def broken(folder, quick): yield 10; raise ValueError('no more of this')\n"
-        "def short(folder, quick): yield 10; yield 10\n"
-        "def absent(folder, quick): import not_there_at_all; yield 1\n"
-        "def elsewhere(folder, quick): raise NotImplementedError('needs a GPU'); yield 1\n"
-        "def ours(folder, quick): import vdata.not_there_at_all; yield 1\n"
-        "PEERS = {f.__name__: f for f in (batches, large, busy, slow, leaves, broken, short, absent, elsewhere, ours)}\n"
-    )
+    (tmp_path / "cases/odd.py").write_text(ODD)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(BENCHMARKS.parent)]))
     return tmp_path
 
 
 def test_memory_and_cpu_of_all_descendants_count_and_so_does_the_start(bench, odd):
-    plain, large, busy, slow = (bench.run("odd", peer, odd, True) for peer in ("batches", "large", "busy", "slow"))
+    plain, large, busy, slow = (bench.run("odd", peer, odd, True) for peer in ("vdata", "large", "busy", "slow"))
     assert plain["samples"] == 20 and busy["samples"] == 100
     assert large["memory"] > plain["memory"] + 250
     assert busy["cpu"] * busy["samples"] / 1000 > 0.35
@@ -103,14 +109,14 @@ def test_memory_and_cpu_of_all_descendants_count_and_so_does_the_start(bench, od
 def test_who_fails_says_why_who_is_missing_is_named_and_nobody_stays_behind(bench, odd):
     import psutil
 
-    said = {peer: bench.run("odd", peer, odd, True) for peer in ("broken", "short", "absent", "elsewhere", "ours", "leaves")}
+    said = {peer: bench.run("odd", peer, odd, True) for peer in ("broken", "short", "absent", "elsewhere", "partial", "leaves")}
     assert said["broken"] == {"failed": "ValueError: no more of this"}
     assert said["short"]["failed"].endswith("2 batches came, at least 3 are needed to measure")
     assert said["absent"]["missing"] == "not_there_at_all is not installed"
     assert said["elsewhere"]["missing"] == "needs a GPU"
-    assert "failed" in said["ours"]  # a library of ours that cannot be imported is no missing peer
+    assert "failed" in said["partial"]  # a library of ours that cannot be imported is no missing peer
     assert said["leaves"]["samples"] == 20
-    assert not [p for p in psutil.process_iter() if "time.sleep(1000)" in " ".join(p.info["cmdline"] or [])]
+    assert not [p for p in psutil.process_iter(["cmdline"]) if "time.sleep(1000)" in " ".join(p.info["cmdline"] or [])]
 
 
 def test_a_ratio_is_taken_inside_a_round_and_held_against_the_aims(bench):
@@ -127,15 +133,20 @@ def test_a_ratio_is_taken_inside_a_round_and_held_against_the_aims(bench):
     assert [line.strip() for line in lines[5:]] == ["FAILED in 1 of 3 runs: it broke", "none            missing: no", "- poor: is otherwise"]
 
 
-def test_the_command_writes_figures_and_a_picture(tmp_path):
-    (tmp_path / "photos").mkdir()
-    command = [sys.executable, str(BENCHMARKS / "bench.py"), "--quick", "--case", "c1", "--peers", "vdata,dali,ffcv", "--folder", str(tmp_path / "made")]
-    done = subprocess.run([*command, "--json", str(tmp_path / "f.json")], capture_output=True, text=True, timeout=60)
+def test_the_command_prints_a_table_and_writes_figures_and_a_picture(odd):
+    command = [sys.executable, str(BENCHMARKS / "bench.py"), "--quick", "--case", "odd", "--peers", "vdata,slow,absent,broken", "--folder", str(odd / "made")]
+    done = subprocess.run([*command, "--json", str(odd / "f.json"), "--plot", str(odd / "f.png")], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "f.json").read_text())
-    assert found["machine"]["cores"] >= 1 and found["cases"]["c1"]["figures"]["vdata"]["rate"]["median"] > 0
-    for peer in ("dali", "ffcv"):
-        assert peer in done.stdout
-    if any("ratio" in figures for figures in found["cases"]["c1"]["figures"].values()):
-        subprocess.run([sys.executable, str(BENCHMARKS / "plot.py"), str(tmp_path / "f.json"), str(tmp_path / "f.png")], check=True, timeout=60)
-        assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+    for line in ("absent          missing: not_there_at_all is not installed", "broken          FAILED: ValueError: no more of this", "- slow: sleeps"):
+        assert line in done.stdout
+    figures = json.loads((odd / "f.json").read_text())["cases"]["odd"]["figures"]
+    assert figures["vdata"]["rate"]["median"] > 0 and figures["slow"]["ratio"]["median"] > 0
+    assert (odd / "f.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_case_whose_check_fails_is_not_measured_and_the_command_says_so(odd):
+    (odd / "made/packaged-quick").mkdir(parents=True)
+    (odd / "made/packaged-quick/wrong").touch()
+    command = [sys.executable, str(BENCHMARKS / "bench.py"), "--quick", "--case", "odd", "--folder", str(odd / "made")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "AssertionError" in done.stderr and done.stderr.endswith("not measured, for the reasons above: odd\n")

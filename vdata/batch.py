@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vdata.tensors import BoundingBoxes, Flow, KeyPoints, Label, Mask, TypedTensor
+from vdata.slabs import Slabs
+from vdata.tensors import BoundingBoxes, Flow, Image, KeyPoints, Label, Mask, TypedTensor, Video
 
 At = tuple[int, ...]  # a sample's place: (epoch, position, sub-index, ...)
 
@@ -38,6 +39,18 @@ def each_tensor(value: Any, change: Callable[[Any], Any]) -> Any:
 def pinned(value: Any) -> Any:
     """A tensor or Ragged in page-locked memory; one on a device stays there."""
     return value.pin_memory() if isinstance(value, Ragged) or value.device.type == "cpu" else value
+
+
+def rows_of(value: Tensor, rows: np.ndarray) -> Tensor:
+    """value[rows] for int64 [n] on the CPU, in new memory: row by row, where torch's own indexing goes number by number."""
+    if value.device.type != "cpu" or value.ndim < 2 or value.dtype not in _NUMPY or (isinstance(value, TypedTensor) and value._rows):
+        return value[torch.from_numpy(rows).to(value.device)]
+    plain = value.plain() if isinstance(value, TypedTensor) else value.detach()
+    out = torch.from_numpy(plain.numpy()[rows])
+    return value.like(out) if isinstance(value, TypedTensor) else out
+
+
+_NUMPY = {torch.uint8, torch.int8, torch.int16, torch.uint16, torch.int32, torch.int64, torch.float16, torch.float32, torch.float64, torch.bool}
 
 
 class Ragged:
@@ -158,8 +171,8 @@ class Batch(dict[str, Any]):
         return Batch, (dict(self), self.size, self.at)
 
 
-def collate(samples: Sequence[Mapping[str, Any]], at: Sequence[At] | None = None) -> Batch:
-    """A `Batch` of samples with the same keys, in new memory.
+def collate(samples: Sequence[Mapping[str, Any]], at: Sequence[At] | None = None, slabs: Slabs | None = None) -> Batch:
+    """A `Batch` of samples with the same keys, in new memory (or that of `slabs`).
 
     Typed tensors and plain ones stack or become Ragged; bool, int and float become tensors (int64, float64 as
     torch's default collate does); everything else becomes a list. Samples with different keys raise, naming both.
@@ -174,17 +187,17 @@ def collate(samples: Sequence[Mapping[str, Any]], at: Sequence[At] | None = None
                 f"samples of one batch must have the same fields, but {odd} is not in both {samples[0].get('__key__', 'sample 0')!r} and "
                 f"{sample.get('__key__', f'sample {i}')!r}: .select() the common fields, or give every sample an empty tensor"
             )
-    return Batch({name: _column(name, [s[name] for s in samples]) for name in names}, len(samples), at)
+    return Batch({name: _column(name, [s[name] for s in samples], slabs) for name in names}, len(samples), at)
 
 
-def _column(name: str, values: list[Any]) -> Any:
+def _column(name: str, values: list[Any], slabs: Slabs | None) -> Any:
     try:
-        return _joined(values)
+        return _joined(values, slabs)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise type(error)(f"field {name!r} does not make a batch: {error}") from error
 
 
-def _joined(values: list[Any]) -> Any:
+def _joined(values: list[Any], slabs: Slabs | None) -> Any:
     """Tensors as one, numbers as one tensor, anything else as a list; decided by all of them, never by the first."""
     if all(isinstance(v, np.ndarray) and v.dtype.kind in "biufc" for v in values):
         values = [torch.from_numpy(np.ascontiguousarray(v)) for v in values]
@@ -196,7 +209,7 @@ def _joined(values: list[Any]) -> Any:
         if any(type(v) is not type(first) or v.dtype != first.dtype for v in values):
             kinds = sorted({f"{type(v).__name__} {str(getattr(v, 'dtype', '')).removeprefix('torch.')}".strip() for v in values})
             raise TypeError(f"one field of a batch has several types: {', '.join(kinds)}")
-        return _stack(values)
+        return _stack(values, slabs)
     if all(isinstance(v, (bool, int, float, np.number, np.bool_)) for v in values):
         numbers = np.asarray(values)
         # Integers that no 64 bits hold together stay a list: as floats they would lose digits.
@@ -219,19 +232,26 @@ def _kind(value: Any) -> str:
     return f"{type(value).__name__} of {value.dtype}" if isinstance(value, (Tensor, np.ndarray)) else type(value).__name__
 
 
-def _objects(value: Tensor) -> bool:
+def holds_objects(value: Tensor) -> bool:
     """Whether a leaf is a list of objects, of which the next sample may have another number."""
     if isinstance(value, Mask):
         return value.kind == "instance"
     return isinstance(value, (BoundingBoxes, KeyPoints)) or (isinstance(value, Label) and value.ndim > 0)
 
 
-def _stack(values: list[Tensor]) -> Tensor | Ragged:
+def _stack(values: list[Tensor], slabs: Slabs | None) -> Tensor | Ragged:
     first = values[0]
     metas = [_fixed(v) for v in values]
-    if _objects(first) or any(v.shape != first.shape for v in values) or any(m != metas[0] for m in metas):
+    with torch._C.DisableTorchFunctionSubclass():
+        shapes = {v.shape for v in values}
+    if holds_objects(first) or len(shapes) > 1 or any(m != metas[0] for m in metas):
         return Ragged.of(values)
-    return torch.stack(values)
+    if slabs is None or not isinstance(first, Image | Video | Mask | Flow) or first.device.type != "cpu":
+        return torch.stack(values)
+    with torch._C.DisableTorchFunctionSubclass():
+        out = slabs.take((len(values), *first.shape), first.dtype)
+        torch.stack(values, out=out)
+    return first.like(out)
 
 
 def _fixed(value: Tensor) -> dict[str, Any]:

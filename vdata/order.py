@@ -124,7 +124,7 @@ class Order:
 
     def rows(self, epoch: int, indices: np.ndarray) -> np.ndarray:
         """The rows that stand at int64 [n] indices of `epoch`: int64 [n]."""
-        if len(indices) and not (0 <= indices.min() and indices.max() < self.count):
+        if len(indices) and not (indices.min() >= 0 and indices.max() < self.count):
             raise IndexError(f"an index of {indices.min()} .. {indices.max()} is outside an epoch of {self.count}")
         return self._epoch(epoch).rows(indices)
 

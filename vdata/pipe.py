@@ -322,7 +322,7 @@ class DataPipe(IterableDataset):
     def loader(
         self, workers: int | None = None, *, mode: str = "thread", device: Any = None, prefetch: int = 2, pin_memory: bool | None = None,
         rank: int | None = None, world_size: int | None = None, uneven: str = "drop", timeout: float = 300.0,
-        multiprocessing_context: str = "forkserver", executor: str | None = None,
+        multiprocessing_context: str = "forkserver", executor: str | None = None, optimize: bool = True,
     ) -> Loader:  # fmt: skip
         """A `Loader`: the same samples in the same order, whatever is said here.
 
@@ -336,6 +336,7 @@ class DataPipe(IterableDataset):
         timeout     seconds that one result may take (in process mode the start of the workers counts too)
         executor    "ray": `workers` actors (by default as many as this machine has cores) on a Ray cluster compute the items and this process delivers them, in order; one that dies
                     loses nothing
+        optimize    False runs the plan as it is written, without the rewrites that `explain` shows: slower, and equal
 
         >>> loader = vdata.from_torch([{"x": 1}]).loader(workers=2)
         >>> len(loader), loader.state_dict()["position"]
@@ -343,7 +344,7 @@ class DataPipe(IterableDataset):
         """
         return Loader(
             self._plan, workers=workers, mode=mode, device=device, prefetch=prefetch, pin_memory=pin_memory, rank=rank,
-            world_size=world_size, uneven=uneven, timeout=timeout, multiprocessing_context=multiprocessing_context, executor=executor,
+            world_size=world_size, uneven=uneven, timeout=timeout, multiprocessing_context=multiprocessing_context, executor=executor, optimize=optimize,
         )  # fmt: skip
 
     def pack(self, url: str, **options: Any) -> DataPipe:
@@ -352,9 +353,9 @@ class DataPipe(IterableDataset):
 
         return pack(self, url, **options)
 
-    def explain(self) -> str:
-        """The plan as it will run, after rewriting."""
-        return describe(optimise(self._plan, scan), "Runs as")
+    def explain(self, *, optimize: bool = True) -> str:
+        """The plan as it will run, after rewriting (with `optimize=False` without what only makes it faster)."""
+        return describe(optimise(self._plan, scan, fuse=optimize), "Runs as")
 
     def __repr__(self) -> str:
         return describe(self._plan)

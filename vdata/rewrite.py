@@ -3,6 +3,8 @@
     fill_in_filters    an indexed filter becomes the list of positions it keeps
     place_decode       bytes are decoded beneath the first stage that reads pixels, or at the end
     fuse_decode_crop   a decode under a transform that needs only a window decodes only that window
+    hold_floats_back   pictures stay bytes until they are in the batch, where they become floats once
+    batch_first        small pictures of one size are transformed as a batch, with a key each
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 from vdata.errors import PlanError
 from vdata.plan import (
     Apply,
+    Batch,
     Cache,
     Concat,
     Deal,
@@ -37,6 +40,7 @@ from vdata.plan import (
     children,
 )  # fmt: skip
 from vdata.survey import bind, rebuild, transform
+from vdata.transforms._floats import split_floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +57,27 @@ class DecodeApply(Apply):
     name = "decode+apply"  # type: ignore[assignment]
 
 
+@dataclass(frozen=True, eq=False)
+class ToFloats(Map):
+    """The end of the transforms beneath a batch, done to the batch: `fn` is a Floats."""
+
+    name = "floats"  # type: ignore[assignment]
+
+    def arguments(self) -> str:
+        return ", ".join(repr(step) for step in (self.fn.to_dtype, self.fn.normalize) if step is not None)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, eq=False)
+class BatchApply(Batch):
+    """A batch of what `apply` makes of samples: where these are small and alike it is applied to the batch."""
+
+    apply: Any = None  # the Apply, over the same source
+    name = "apply+batch"  # type: ignore[assignment]
+
+    def arguments(self) -> str:
+        return f"{self.apply.arguments()}; {super().arguments()}"
+
+
 # scan(filter as written, its source as it runs) -> positions that it keeps
 Scan = Callable[[Filter, Stage], np.ndarray]
 
@@ -62,7 +87,7 @@ def optimise(plan: Stage, scan: Scan, *, decode: bool = True, fuse: bool = True)
     placed, pending = place_decode(bind(fill_in_filters(plan, scan)))
     if pending is not None and (decode or pending.on_error == "skip"):
         placed = replace(pending, source=placed, keep=not decode)
-    return transform(placed, fuse_decode_crop) if fuse else placed
+    return transform(transform(transform(placed, hold_floats_back), fuse_decode_crop), batch_first) if fuse else placed
 
 
 def fill_in_filters(stage: Stage, scan: Scan) -> Stage:
@@ -172,3 +197,24 @@ def fuse_decode_crop(stage: Stage) -> Stage:
         return stage
     decode = stage.source
     return DecodeApply(decode.source, stage.transform, stage.path, stage.seed, decode)
+
+
+def hold_floats_back(stage: Stage) -> Stage:
+    """[..., ToDtype(float32), Normalize] at the end of what is done to samples or to their batch: done to the batch, last."""
+    if isinstance(stage, Batch) and type(stage.source) is Apply and stage.collate_fn is None:
+        head, floats = split_floats(stage.source.transform)
+        return stage if head is None else ToFloats(replace(stage, source=replace(stage.source, transform=head)), floats)
+    if type(stage) is Apply and isinstance(stage.source, Batch) and stage.source.collate_fn is None:
+        head, floats = split_floats(stage.transform)
+        return stage if head is None else ToFloats(replace(stage, transform=head), floats)
+    return stage
+
+
+def batch_first(stage: Stage) -> Stage:
+    """A batch of samples under transforms that give each sample in a batch exactly what it gets alone."""
+    if type(stage) is not Batch or not isinstance(stage.source, Apply) or stage.collate_fn is not None:
+        return stage
+    below = stage.source
+    if not below.transform.exact or below.transform.passthrough or (isinstance(below, DecodeApply) and below.on_error == "skip"):
+        return stage
+    return BatchApply(below.source, stage.size, stage.drop_last, apply=below)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ class Source(ABC):
     columns: Mapping[str, np.ndarray]
     digest: str
     far: bool = False
+    batch_of: Callable[[np.ndarray], dict[str, Any]] | None = None
 
     def __len__(self) -> int:
         return int(self.sizes.sum())
@@ -123,31 +124,6 @@ class _Columns(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self._records.scalars)
-
-
-class MapStyle(Source):
-    """A torch map-style dataset: `dataset[i]` for i in range(len(dataset)).
-
-    Its digest knows its class and length alone: a state taken over other data of that class and length is not refused.
-    A tuple (or list) (image, target) becomes {"image": ..., "label": ...}; `keys` names the parts of any other tuple.
-    """
-
-    def __init__(self, dataset: Any, keys: Sequence[str] | None = None, name: str = ""):
-        self.dataset, self.keys = dataset, tuple(keys) if keys else None
-        self.name = name or type(dataset).__name__
-        self.fields, self.columns = {}, {}
-        self.sizes = np.array([len(dataset)], np.int64)
-        self.digest = digest_of("from_torch", self.name, len(dataset))
-
-    def read(self, index: int) -> Sample:
-        value = self.dataset[index]
-        if isinstance(value, Mapping):
-            return {"__key__": f"{index:08d}", **value}
-        parts = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-        keys = self.keys or (("image", "label")[: len(parts)] if len(parts) <= 2 else None)
-        if keys is None or len(keys) != len(parts):
-            raise PlanError(f"{self.name}[{index}] is a tuple of {len(parts)}: name its parts, as in from_torch(dataset, keys=('image', 'mask', 'label'))")
-        return {"__key__": f"{index:08d}", **dict(zip(keys, parts, strict=True))}
 
 
 class Iterated(Stream):

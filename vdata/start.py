@@ -13,9 +13,10 @@ from vdata.errors import PlanError
 from vdata.own.coco import coco_source
 from vdata.own.csv import csv_source
 from vdata.own.folder import Folder
+from vdata.own.mapped import MapStyle
 from vdata.pipe import DataPipe, seed_number
 from vdata.plan import Stage
-from vdata.source import Iterated, MapStyle, Source, Stream
+from vdata.source import Iterated, Source, Stream
 
 
 def read(source: Source | Stream) -> DataPipe:

@@ -26,7 +26,7 @@ from vdata.errors import DataError, DecodeError, UnsafeFormatError
 from vdata.field import Field
 from vdata.tensors import BoundingBoxes, Flow, Image, KeyPoints, Label, Mask, TypedTensor, Video
 
-__all__ = ["MAX_PIXELS", "Window", "decode", "encode", "field_of", "kind", "names", "size"]
+__all__ = ["MAX_PIXELS", "Window", "decode", "encode", "field_of", "kind", "names", "size", "type_of"]
 
 _PICTURES = {"jpeg", "png", "webp", "ppm", "gif", "bmp", "tiff"}
 _UNSAFE = {"pyd", "pkl", "pickle", "pth", "pt"}
@@ -79,7 +79,7 @@ def decode_all(asked: Sequence[tuple[Encoded, Window | None]], *, mode: str = "R
 
 
 def _is_jpeg(enc: Encoded) -> bool:
-    return (enc.type or _type_of(enc)) == "Image" and not enc.codec and kind(enc.data) == "jpeg"
+    return (enc.type or type_of(enc)) == "Image" and not enc.codec and kind(enc.data) == "jpeg"
 
 
 def size(enc: Encoded) -> tuple[int, int]:
@@ -146,7 +146,7 @@ def field_of(value: Any, suffix: str) -> Field:
 
 
 def _decode(enc: Encoded, window: Window | None, mode: str) -> Any:
-    name = enc.type or _type_of(enc)
+    name = enc.type or type_of(enc)
     if name in _PIXELS:
         return _PIXELS[name](enc, window, mode)
     if name not in _VALUES:
@@ -156,7 +156,7 @@ def _decode(enc: Encoded, window: Window | None, mode: str) -> Any:
     return _VALUES[name](enc)
 
 
-def _type_of(enc: Encoded) -> str:
+def type_of(enc: Encoded) -> str:
     """The type of a file that does not say it: by the last part of its suffix; by its first bytes where it has none."""
     last = enc.suffix.rpartition(".")[2].lower()
     if last in _UNSAFE:

@@ -136,7 +136,7 @@ def all_applied(stage: plan.Apply, items: Sequence[Item | None]) -> list[Item | 
         try:
             moved = iter(_together(stage, here))
             return [None if i is None else i.to(next(moved)) for i in items]
-        except Exception:  # noqa: BLE001  done again one by one, so that it is raised for the sample that it is of
+        except Exception:
             pass
     return [None if i is None else i.to(one(stage, i)) for i in items]  # type: ignore[arg-type]
 

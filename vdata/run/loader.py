@@ -34,7 +34,7 @@ class Loader:
     def __init__(
         self, written: plan.Stage, *, workers: int | None = None, mode: str = "thread", device: Any = None, prefetch: int = 2,
         pin_memory: bool | None = None, rank: int | None = None, world_size: int | None = None, uneven: str = "drop",
-        timeout: float = 300.0, multiprocessing_context: str = "forkserver", executor: str | None = None,
+        timeout: float = 300.0, multiprocessing_context: str = "forkserver", executor: str | None = None, optimize: bool = True,
     ):  # fmt: skip
         if mode not in ("thread", "process", "inline"):
             raise PlanError(f'mode is "thread", "process" or "inline", got {mode!r}')
@@ -51,7 +51,7 @@ class Loader:
         if mode == "process" or executor:
             _fit_for_processes(written, 'mode="process"' if mode == "process" else 'executor="ray"')
         rank, world_size = _world(rank, world_size)
-        self.walk = Walk(written, rank=rank, world=world_size, uneven=uneven)
+        self.walk = Walk(written, rank=rank, world=world_size, uneven=uneven, optimize=optimize)
         self.mode = executor or ("inline" if workers == 0 else mode)
         self.workers = _cores() if workers is None else workers
         self.device = None if device is None else torch.device(device)

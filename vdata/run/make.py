@@ -16,13 +16,16 @@ from typing import Any
 import numpy as np
 
 from vdata import plan
-from vdata.batch import At, collate
+from vdata.batch import At, Batch, collate
 from vdata.errors import DataError, PlanError
 from vdata.order import substitutes
-from vdata.rewrite import DecodeApply
-from vdata.run.each import Item, all_applied, each, keeps, noted, opened, substitution
+from vdata.rewrite import BatchApply, DecodeApply
+from vdata.run.columns import columns
+from vdata.run.each import Item, all_applied, applied, each, keeps, noted, opened, substitution
 from vdata.run.mixed import mixed, mixes
 from vdata.run.place import Down, below, dealt, part_of, preparing, turn_of
+from vdata.run.together import fits, transformed
+from vdata.slabs import Slabs
 
 # make(epoch, positions int64 [n]) -> n items, None for holes
 Make = Callable[[int, np.ndarray], list[Item | None]]
@@ -157,25 +160,47 @@ def _routed(makes: list[Make], route: Callable[[int, int], tuple[int, int, int]]
 
 
 def _batch(stage: plan.Batch) -> Make:
-    total, inner = stage.source.length, _make(stage.source)
+    total, inner, slabs = stage.source.length, _make(stage.source), Slabs()
+    apply = stage.apply if isinstance(stage, BatchApply) else None
+    made = inner if apply is None else lambda e, ps: all_applied(apply, inner(e, ps))
+    held = columns(stage.source) if stage.collate_fn is None else None
 
     def make(epoch: int, index: int) -> Item:
         start = index * stage.size
         stop = start + stage.size if total == math.inf else min(start + stage.size, int(total))
-        parts = [inner(epoch, np.arange(at, min(at + CHUNK, stop))) for at in range(start, stop, CHUNK)]
-        return gathered(stage, [i for part in parts for i in part if i is not None])
+        if held is not None:
+            return _of_columns(stage, held(epoch, np.arange(start, stop)))
+        parts = [np.arange(at, min(at + CHUNK, stop)) for at in range(start, stop, CHUNK)]
+        if apply is None:
+            return gathered(stage, [i for part in parts for i in made(epoch, part) if i is not None], slabs)
+        items = inner(epoch, parts[0])
+        if not fits(items):
+            items = [*all_applied(apply, items), *(i for part in parts[1:] for i in made(epoch, part))]
+            return gathered(stage, [i for i in items if i is not None], slabs)
+        items += inner(epoch, np.arange(start + len(parts[0]), stop))
+        if fits(items):
+            try:
+                return transformed(stage, items, slabs)
+            except Exception:
+                pass
+        return gathered(stage, [i for i in all_applied(apply, items) if i is not None], slabs)
 
     return _each(make)
 
 
-def gathered(stage: plan.Batch, items: list[Item]) -> Item:
+def _of_columns(stage: plan.Batch, batch: Batch) -> Item:
+    item = Item(batch.at[0], batch, batch.size)
+    return item.to(applied(stage.apply, item)) if isinstance(stage, BatchApply) else item
+
+
+def gathered(stage: plan.Batch, items: list[Item], slabs: Slabs | None = None) -> Item:
     """Items as one batch; its place is its first sample's."""
     with noted(stage, items[0]):
-        value = _collated(stage, items)
+        value = _collated(stage, items, slabs)
     return Item(items[0].at, value, sum(i.count for i in items), sum((i.broken for i in items), ()))
 
 
-def _collated(stage: plan.Batch, items: list[Item]) -> Any:
+def _collated(stage: plan.Batch, items: list[Item], slabs: Slabs | None) -> Any:
     values = [i.value for i in items]
     if stage.collate_fn is not None:
         return stage.collate_fn(values)
@@ -184,7 +209,7 @@ def _collated(stage: plan.Batch, items: list[Item]) -> Any:
         return tuple(parts.values())
     if not all(isinstance(v, Mapping) for v in values):
         raise PlanError(f"batch collates dict samples or tuples, got {type(values[0]).__name__}: give batch(..., collate_fn=...)")
-    return collate(values, at=[i.at for i in items])
+    return collate(values, [i.at for i in items], slabs)
 
 
 def _decode(stage: plan.Decode, inner: Make) -> Make:

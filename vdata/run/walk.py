@@ -31,14 +31,14 @@ State = dict[str, Any]
 class Walk:
     """A plan as seen by one rank (and, in a foreign loader, one of its workers)."""
 
-    def __init__(self, written: plan.Stage, *, rank: int = 0, world: int = 1, uneven: str = "drop", worker: int = 0, workers: int = 1, decode: bool = True):
+    def __init__(self, written: plan.Stage, *, rank: int = 0, world: int = 1, uneven: str = "drop", worker: int = 0, workers: int = 1, decode: bool = True, optimize: bool = True):
         if uneven not in ("drop", "pad", "exact"):
             raise PlanError(f'uneven is "drop", "pad" or "exact", got {uneven!r}')
         if not 0 <= rank < world:
             raise PlanError(f"rank {rank} is not in a world of {world}")
         self.written = written
         self.rank, self.world, self.uneven = rank, world, uneven
-        self.worker, self.workers, self.decode = worker, workers, decode
+        self.worker, self.workers, self.decode, self.optimize = worker, workers, decode, optimize
         self.elastic = not survey.not_elastic(written) and workers == 1
         self.seed = survey.seeds(written)
         self.digest = survey.digest(written)
@@ -51,7 +51,7 @@ class Walk:
         dealt = deal(self.written, self.rank, self.world, self.uneven, start)
         if self.workers > 1:
             dealt = plan.Deal(dealt, self.worker, self.workers, "exact")
-        local = optimise(dealt, scan, decode=self.decode)
+        local = optimise(dealt, scan, decode=self.decode, fuse=self.optimize)
         if start == 0 and self.world > 1 and self.uneven != "pad" and local.access == "dense" and 0 < self.total < self.world:
             raise PlanError(f"{self.total} samples are not enough for {self.world} ranks: use fewer ranks, .repeat(), or uneven='pad'")
         return local

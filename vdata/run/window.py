@@ -12,8 +12,8 @@ from vdata.encoded import Encoded
 from vdata.key import Key
 from vdata.planes import planes
 from vdata.tensors import Image, Label, TypedTensor
-from vdata.transforms import Compose, Geometric, Info
-from vdata.transforms._base import Leaves, Params, ordinal_path, row
+from vdata.transforms import Compose, Geometric
+from vdata.transforms._base import Leaves, Params, ordinal_path
 from vdata.transforms._info import second_frame, sizes_of
 
 AT_ONCE = 1 << 22  # pixels that are decoded before the first of them is transformed

@@ -42,6 +42,7 @@ class Transform:
     passthrough: ClassVar[Any] = ()  # names of extra leaves that pass untouched, by declaration
     stacks: ClassVar[Any] = True  # whether `apply` may get several samples at once, stacked in a leading dimension
     moves: ClassVar[Any] = False  # whether it may move what lies on a canvas, so that a way back must be given
+    exact: ClassVar[Any] = False  # whether a sample in a batch gets, bit for bit, what it gets alone, whatever stands beside it
     rowwise: ClassVar[Any] = False  # whether it takes params of all samples of a stacked batch at once
 
     @property

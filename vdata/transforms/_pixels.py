@@ -39,6 +39,10 @@ def cut_rows(x: Tensor, top: Any, left: Any, height: int, width: int, fill: Fill
     after = max(0, int(left.max()) + width - x.shape[-1])
     if above or before or below or after:
         x = cut(x, -above, -before, above + x.shape[-2] + below, before + x.shape[-1] + after, fill)
+    if x.device.type == "cpu":  # numpy copies a window's lines, torch its numbers one by one
+        view = np.lib.stride_tricks.sliding_window_view(x.view(SIGNED.get(x.dtype, x.dtype)).numpy(), (height, width), (-2, -1))
+        at = np.arange(rows), *[slice(None)] * (x.ndim - 3), top + above, left + before
+        return torch.from_numpy(view[at]).view(x.dtype)
     windows = x.unfold(-2, height, 1).unfold(-2, width, 1)  # [R, ..., tops, lefts, height, width], a view
     index = [torch.as_tensor(v, device=x.device) for v in (np.arange(rows), top + above, left + before)]
     if x.ndim == 3:

@@ -49,6 +49,10 @@ class Container(Transform):
     def stacks(self) -> bool:
         return all(child.stacks for child in self.transforms)
 
+    @property
+    def exact(self) -> bool:
+        return all(child.exact for child in self.transforms)
+
     def steps(self, params: Params) -> Iterator[tuple[Transform, Params]]:
         """The children that one row of params runs, in turn, each with its own."""
         return zip(self.transforms, params["children"], strict=True)
@@ -194,6 +198,8 @@ class Identity(Transform):
     >>> Identity()(Image(torch.zeros(1, 1, 1))).tolist()
     [[[0.0]]]
     """
+
+    exact = True
 
     def apply(self, params: Params, sample: Leaves) -> Leaves:
         return sample

@@ -153,6 +153,7 @@ class RandomCrop(Geometric):
     fill: Any = 0
     padding_mode: str = "constant"
     op = padded_crop
+    exact = True
 
     def __post_init__(self) -> None:
         padding = self.padding if self.padding is None or isinstance(self.padding, int) else tuple(self.padding)
@@ -215,6 +216,7 @@ class CenterCrop(Geometric):
 
     size: Any
     op = center_crop
+    exact = True
 
     def __post_init__(self) -> None:
         put(self, size=size_pair(self.size))

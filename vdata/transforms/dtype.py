@@ -98,7 +98,7 @@ class ToDtype(Transform):
 
     dtype: Any
     scale: bool = False
-    rowwise = True
+    exact = rowwise = True
 
     def __post_init__(self) -> None:
         given = ByType(self.dtype) if isinstance(self.dtype, Mapping) else ByType({"Image": self.dtype or ""})
@@ -161,9 +161,14 @@ def _(x: Image | Video, mean: Sequence[float], std: Sequence[float], inplace: bo
         raise TypeError(
             f"normalize needs a floating picture, got {x.dtype}: put ToDtype(torch.float32, scale=True) before it"
         )
-    middle, spread = _per_channel(mean, x, "mean"), _per_channel(std, x, "std")
+    middle, spread = normalisers(x.plain(), mean, std)
     moved = x.plain().sub_(middle) if inplace else x.plain().sub(middle)
     return moved.div_(spread)
+
+
+def normalisers(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> list[Tensor]:
+    """What is subtracted from floating pictures [..., C, H, W], and what they are then divided by: [C, 1, 1] or [1, 1, 1] each."""
+    return [_per_channel(mean, x, "mean"), _per_channel(std, x, "std")]
 
 
 def _per_channel(numbers: Any, x: Tensor, name: str) -> Tensor:
@@ -186,7 +191,7 @@ class Normalize(Photometric):
     mean: Sequence[float]
     std: Sequence[float]
     inplace: bool = False
-    rowwise = True
+    exact = rowwise = True
 
     def __post_init__(self) -> None:
         mean, std = (_numbers(v) for v in (self.mean, self.std))

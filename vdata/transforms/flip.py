@@ -65,6 +65,7 @@ class RandomHorizontalFlip(Geometric):
 
     p: float = 0.5
     op = horizontal_flip
+    exact = True
 
     def __post_init__(self) -> None:
         probability(self.p)

@@ -80,6 +80,7 @@ class Pad(Geometric):
     fill: Any = 0
     padding_mode: str = "constant"
     op = pad
+    exact = True
 
     def __post_init__(self) -> None:
         sides = self.padding if isinstance(self.padding, int) else tuple(self.padding)
