@@ -87,9 +87,10 @@ class Loader:
         return one
 
     def _iterate(self, state: State) -> Generator[Any, None, None]:
+        moves = self.device is not None or self.pin_memory
         try:
             for item, after in self.walk.run(state, self._engine):
-                value = to_device(item.value, self.device, self.pin_memory)  # where this fails nothing was delivered
+                value = to_device(item.value, self.device, self.pin_memory) if moves else item.value  # where this fails nothing was delivered
                 self._state = after
                 self._delivered += item.count
                 self._substituted += item.broken

@@ -21,7 +21,7 @@ from vdata.errors import DataError, PlanError
 from vdata.order import substitutes
 from vdata.rewrite import BatchApply, DecodeApply
 from vdata.run.columns import columns
-from vdata.run.each import Item, all_applied, applied, each, keeps, noted, opened, substitution
+from vdata.run.each import Item, all_applied, all_mapped, all_opened, applied, each, keeps, noted, substitution
 from vdata.run.mixed import mixed, mixes
 from vdata.run.place import Down, below, dealt, part_of, preparing, turn_of
 from vdata.run.together import fits, transformed
@@ -88,6 +88,8 @@ def _make(stage: plan.Stage) -> Make:
     if isinstance(stage, plan.Filter):
         keep = stage.fn
         return lambda e, ps: [i if i is not None and keeps(stage, keep, i) else None for i in inner(e, ps)]
+    if isinstance(stage, plan.Map):
+        return lambda e, ps: all_mapped(stage, inner(e, ps))
     if (change := each(stage)) is not None:
         return lambda e, ps: [None if i is None else change(i, p) for i, p in zip(inner(e, ps), ps.tolist(), strict=True)]
     if (down := below(stage)) is not None:
@@ -214,7 +216,7 @@ def _collated(stage: plan.Batch, items: list[Item], slabs: Slabs | None) -> Any:
 
 def _decode(stage: plan.Decode, inner: Make) -> Make:
     def make(epoch: int, positions: np.ndarray) -> list[Item | None]:
-        return [None if i is None else i.to(opened(stage, i)) for i in inner(epoch, positions)]
+        return all_opened(stage, inner(epoch, positions))
 
     return _skipping(make, stage) if stage.on_error == "skip" else make
 

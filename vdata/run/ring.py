@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import time
 import warnings
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
@@ -25,21 +26,38 @@ from vdata.run.each import Item
 from vdata.run.make import CHUNK, Node, compile
 
 LEAD = 256  # samples of far sources that are brought ahead of those that are computed
+_MOST = 256  # samples a hand-off, however quick they are
+_SHORT = 5e-4  # seconds in which a chunk is quick
 _NODES = 64  # compiled plans that an engine keeps: one a pipe, more where streams draw from several
 
 Feed = Iterator[tuple[Item, Any]]  # items of a stream, each with the cursor after it
 Step = Callable[[Item], Item | None]
 
 
-def chunks(node: Node, start: int, workers: int) -> Iterator[tuple[int, int]]:
+def chunks(node: Node, start: int, workers: int, pace: Pace | None = None) -> Iterator[tuple[int, int]]:
     """(start, stop) of the chunks from `start` to the node's end; small enough that every worker gets some."""
-    share = CHUNK if node.length == math.inf else int(node.length) // (4 * workers)
-    size = 1 if node.batched else max(1, min(CHUNK, share))
+    share = _MOST if node.length == math.inf else int(node.length) // (4 * workers)
     at = start
     while at < node.length:
+        size = 1 if node.batched else max(1, min(CHUNK if pace is None else pace.size, share))
         stop = at + size if node.length == math.inf else min(at + size, int(node.length))
         yield at, stop
         at = stop
+
+
+class Pace:
+    """How many samples a hand-off has: more where computing them takes no longer than handing them out."""
+
+    def __init__(self) -> None:
+        self.size = CHUNK
+
+    def compute(self, node: Node, epoch: int, start: int, stop: int) -> list[tuple[int, Item]]:
+        """`compute`, timed."""
+        began = time.perf_counter()
+        items = compute(node, epoch, start, stop)
+        if stop - start == self.size < _MOST and time.perf_counter() - began < _SHORT:
+            self.size *= 2
+        return items
 
 
 def prepared(node: Node, epoch: int, spans: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -113,9 +131,10 @@ class Threads(Inline):
         self._pool: Pool | None = None
 
     def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
-        node = self.node(stage)
-        tasks = ((f"positions {a} to {b - 1}", (node, epoch, a, b)) for a, b in prepared(node, epoch, chunks(node, start, self.workers)))
-        for items in self._ring(compute, tasks):
+        node, pace = self.node(stage), Pace()
+        spans = prepared(node, epoch, chunks(node, start, self.workers, pace))
+        tasks = ((f"positions {a} to {b - 1}", (node, epoch, a, b)) for a, b in spans)
+        for items in self._ring(pace.compute, tasks):
             yield from items
 
     def spread(self, step: Step, feed: Feed) -> Feed:
