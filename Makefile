@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PYTHONPATH :=
 
-.PHONY: help demo test check laws format clean
+.PHONY: help demo test bench check laws format clean
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -25,6 +25,13 @@ demo: $(VENV)/.installed  ## real photographs to shards, streamed, augmented, tr
 
 test: $(VENV)/.installed  ## the whole test suite
 	$(RUN) -m pytest
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(RUN) -m pip install --quiet --editable '.[bench]'
+	@touch $@
+
+bench: $(VENV)/.bench  ## every case beside its peers: make bench ARGS="--case a1 --photos FOLDER", ARGS=--quick
+	$(RUN) benchmarks/bench.py $(ARGS)
 
 check: $(VENV)/.tools  ## lint, types and the laws: for the one who works on it
 	$(RUN) -m ruff check .

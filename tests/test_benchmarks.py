@@ -79,7 +79,7 @@ def busy(folder, quick):
     child("import time\\nwhile time.process_time() < 0.4: pass").communicate()
     yield 100
 def slow(folder, quick): time.sleep(0.5); yield from ours(folder, quick)
-def leaves(folder, quick): child("import time; time.sleep(1000)"); yield from ours(folder, quick)
+def leaves(folder, quick): child(f"import time; time.sleep(1000)  # {folder}"); yield from ours(folder, quick)
 def broken(folder, quick): yield 10; raise ValueError("no more of this")
 def short(folder, quick): yield from (10, 10)
 def absent(folder, quick): import not_there_at_all; yield 1
@@ -116,7 +116,7 @@ def test_who_fails_says_why_who_is_missing_is_named_and_nobody_stays_behind(benc
     assert said["elsewhere"]["missing"] == "needs a GPU"
     assert "failed" in said["partial"]  # a library of ours that cannot be imported is no missing peer
     assert said["leaves"]["samples"] == 20
-    assert not [p for p in psutil.process_iter(["cmdline"]) if "time.sleep(1000)" in " ".join(p.info["cmdline"] or [])]
+    assert not [p for p in psutil.process_iter(["cmdline"]) if f"# {odd}" in " ".join(p.info["cmdline"] or [])]
 
 
 def test_a_ratio_is_taken_inside_a_round_and_held_against_the_aims(bench):

@@ -143,7 +143,7 @@ def test_a_stage_takes_few_lines(monkeypatch):
     def with_every(stage):
         if isinstance(stage, Every):
             inner = with_every(stage.source)
-            return lambda e, p: inner(e, p * stage.n)._replace(at=(e, p))
+            return lambda e, ps: [item._replace(at=(e, p)) for p, item in zip(ps.tolist(), inner(e, ps * stage.n), strict=True)]
         return inner_make(stage)
 
     monkeypatch.setattr(make, "_make", with_every)

@@ -10,6 +10,7 @@ import torch
 from vdata import codecs
 from vdata.batch import collate
 from vdata.encoded import Encoded
+from vdata.errors import DataError
 from vdata.rewrite import BatchApply, DecodeApply
 from vdata.run.each import Item, opened, stage_key
 from vdata.run.window import is_picture
@@ -46,7 +47,10 @@ def _kind(sample: Any) -> dict[str, Any] | None:
 
 def _encoded(value: Encoded) -> Any:
     if is_picture(value):
-        height, width = codecs.size(value)
+        try:
+            height, width = codecs.size(value)
+        except DataError:  # who decodes it alone says which it is
+            return None
         return ("picture", height, width, value.codec, value.orient) if height * width <= SMALL else None
     known = value.type or codecs.type_of(value)
     return known if known in _PLAIN else None
