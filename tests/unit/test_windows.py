@@ -30,6 +30,10 @@ def decoder(request, monkeypatch):
     return request.param
 
 
+def decode_windows(data, asked, orient=True):
+    return image.decode_windows([image.Jpeg(data, header.read(data), window, orient) for window in asked])
+
+
 def jpeg(size=(211, 173), mode="RGB", orientation=1, **options):
     file = io.BytesIO()
     if orientation != 1:
@@ -57,7 +61,7 @@ def check(data, seed=0, orient=True):
     if not orient:
         assert np.array_equal(whole.permute(1, 2, 0).numpy(), want)
     asked = list(windows(np.random.default_rng(seed), *whole.shape[1:]))
-    together = image.decode_windows([(data, window, orient) for window in asked])
+    together = decode_windows(data, asked, orient)
     for window, pixels in zip(asked, together, strict=True):
         top, left, height, width = window or (0, 0, *whole.shape[1:])
         part = whole[:, top : top + height, left : left + width]
@@ -108,7 +112,7 @@ def test_narrow_windows_everywhere(decoder):
     data = jpeg((40, 24), quality=75, subsampling="4:2:0")
     whole = image.decode(data)
     asked = [(top, left, 3, width) for top in (0, 5, 21) for left in range(32) for width in range(1, 9)]
-    for window, pixels in zip(asked, image.decode_windows([(data, w, True) for w in asked]), strict=True):
+    for window, pixels in zip(asked, decode_windows(data, asked), strict=True):
         top, left, height, width = window
         assert torch.equal(pixels, whole[:, top : top + height, left : left + width]), window
 
@@ -120,7 +124,7 @@ def test_a_file_that_was_cut_short_is_broken_for_a_window_above_the_cut_too(deco
             with pytest.raises(DecodeError):
                 image.decode(data[:cut], window=window)
             with pytest.raises(DecodeError):
-                image.decode_windows([(data[:cut], window, True)])
+                decode_windows(data[:cut], [window])
 
 
 def test_garbage_behind_the_end_and_damage_inside(decoder):
@@ -130,7 +134,7 @@ def test_garbage_behind_the_end_and_damage_inside(decoder):
     damaged = bytearray(data)
     damaged[len(data) * 3 // 4 : len(data) * 3 // 4 + 9] = bytes(9)
     whole = image.decode(bytes(damaged))  # libjpeg goes on with what it can make of it, and so do windows
-    assert torch.equal(image.decode_windows([(bytes(damaged), (0, 0, 64, 64), True)])[0], whole[:, :64, :64])
+    assert torch.equal(decode_windows(bytes(damaged), [(0, 0, 64, 64)])[0], whole[:, :64, :64])
 
 
 def test_one_broken_file_among_many_is_named_and_costs_the_others_nothing(decoder):
@@ -156,7 +160,7 @@ def test_threads_and_a_forked_child_have_decoders_of_their_own():
 
     def work():
         for _ in range(20):
-            if not torch.equal(image.decode_windows([(data, (5, 6, 70, 80), True)] * 3)[2], want):
+            if not torch.equal(decode_windows(data, [(5, 6, 70, 80)] * 3)[2], want):
                 wrong.append(1)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -167,5 +171,5 @@ def test_threads_and_a_forked_child_have_decoders_of_their_own():
     assert not wrong
     child = os.fork()
     if child == 0:
-        os._exit(0 if torch.equal(image.decode_windows([(data, (5, 6, 70, 80), True)])[0], want) else 3)
+        os._exit(0 if torch.equal(decode_windows(data, [(5, 6, 70, 80)])[0], want) else 3)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

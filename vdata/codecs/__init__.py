@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vdata.codecs import coco, flow, image, npy, plain
+from vdata.codecs import coco, flow, header, image, npy, plain
 from vdata.codecs.header import MAX_PIXELS, Window, kind
 from vdata.codecs.image import names
 from vdata.encoded import Encoded
@@ -69,9 +69,11 @@ def decode(enc: Encoded, *, window: Window | None = None, mode: str = "RGB") -> 
 def decode_all(asked: Sequence[tuple[Encoded, Window | None]], *, mode: str = "RGB") -> list[Any]:
     """`decode` of several, each with its window, for who reads their pixels at once: a picture's may lie in memory as the
     decoder left them, [3, H, W] as a view of [H, W, 3]."""
-    quick = [i for i, (enc, _) in enumerate(asked) if mode == "RGB" and _is_jpeg(enc)]
+    pixels: list[Tensor] = []
     try:
-        pixels = image.decode_windows([(asked[i][0].data, asked[i][1], asked[i][0].orient) for i in quick])
+        quick = [i for i, (enc, _) in enumerate(asked) if mode == "RGB" and _is_jpeg(enc)]
+        jpegs = [(enc.data, header.of(enc, enc.data), window, enc.orient) for enc, window in (asked[i] for i in quick)]
+        pixels = image.decode_windows([image.Jpeg(*jpeg) for jpeg in jpegs])
     except DataError:
         quick = []  # done again one by one, which says which it is
     out = {i: _typed(Image, p, asked[i][0].meta) for i, p in zip(quick, pixels, strict=True)} if quick else {}
@@ -79,7 +81,7 @@ def decode_all(asked: Sequence[tuple[Encoded, Window | None]], *, mode: str = "R
 
 
 def _is_jpeg(enc: Encoded) -> bool:
-    return (enc.type or type_of(enc)) == "Image" and not enc.codec and kind(enc.data) == "jpeg"
+    return not enc.codec and (enc.type or type_of(enc)) == "Image" and kind(enc.data) == "jpeg"
 
 
 def size(enc: Encoded) -> tuple[int, int]:
@@ -102,7 +104,8 @@ def size(enc: Encoded) -> tuple[int, int]:
             if len(shape) < 2:
                 raise DecodeError(f"an array of shape {shape} has no height and width", byte=0)
             return shape[-2], shape[-1]
-        return image.size(enc.data, orient=enc.orient and enc.codec not in _FLOW_CODECS)
+        head = None if form == "ppm" else header.of(enc, enc.data)
+        return image.size(enc.data, orient=enc.orient and enc.codec not in _FLOW_CODECS, head=head)
     except DataError as err:
         err.at(**enc.where)
         raise

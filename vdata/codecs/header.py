@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from vdata.errors import DecodeError
 
@@ -70,6 +71,14 @@ def kind(data: bytes | memoryview) -> str:
     if start[:4] in (b"II*\0", b"MM\0*"):
         return "tiff"
     return {b"PIEH": "flo", b"\x93NUM": "npy"}.get(start[:4], "bmp" if start[:2] == b"BM" else "")
+
+
+def of(holder: Any, data: bytes | memoryview) -> Header:
+    """`read` of an object's data, done once and kept with it: sizes are asked before a window is decoded."""
+    kept = vars(holder)
+    if "_head" not in kept:
+        kept["_head"] = read(data)
+    return kept["_head"]
 
 
 def read(data: bytes | memoryview) -> Header:

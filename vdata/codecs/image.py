@@ -10,6 +10,7 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import PIL
@@ -51,12 +52,12 @@ def names() -> str:
     return f"pillow {PIL.__version__}" + (f", libjpeg-turbo {turbo}" if turbo else "")
 
 
-def size(data: bytes | memoryview, *, orient: bool = True) -> tuple[int, int]:
-    """(height, width) of the delivered picture, from the header alone."""
-    if header.kind(data) == "ppm":
+def size(data: bytes | memoryview, *, orient: bool = True, head: Header | None = None) -> tuple[int, int]:
+    """(height, width) of the delivered picture, from the header alone (which may have been read already)."""
+    if head is None and header.kind(data) == "ppm":
         found = ppm.head(data)
         return found.height, found.width
-    return header.read(data).size(orient)
+    return (head or header.read(data)).size(orient)
 
 
 def decode(
@@ -91,25 +92,31 @@ def decode(
     return _as_rgb(samples) if mode == "RGB" else samples
 
 
-def decode_windows(asked: Sequence[tuple[bytes | memoryview, Window | None, bool]]) -> list[Tensor]:
-    """`decode` in mode "RGB" of several (data, window, orient), their pixels as they lie in memory: [3, H, W] that may be a
-    view of [H, W, 3]."""
-    heads = [None if header.kind(data) == "ppm" else _checked(data) for data, _, _ in asked]
+class Jpeg(NamedTuple):
+    """A window of a JPEG that is asked for."""
+
+    data: bytes | memoryview
+    head: Header
+    window: Window | None
+    orient: bool
+
+
+def decode_windows(asked: Sequence[Jpeg]) -> list[Tensor]:
+    """`decode` of windows of JPEGs in mode "RGB", the pixels as they lie in memory: [3, H, W] as a view of [H, W, 3]."""
     quick: dict[int, Window] = {}
-    for i, (head, (data, window, orient)) in enumerate(zip(heads, asked, strict=True)):
-        if head is not None and head.usual and _ends(data):
+    for i, (data, head, window, orient) in enumerate(asked):
+        header.check_pixels(head.height, head.width)
+        if head.usual and _ends(data):
             quick[i] = _stored(head, window, orient)
-    found = dict(zip(quick, turbo.windows([(asked[i][0], w) for i, w in quick.items()]), strict=True))
+    found = dict(zip(quick, turbo.windows([(asked[i].data, window) for i, window in quick.items()]), strict=True))
     out = []
-    for i, (head, (data, window, orient)) in enumerate(zip(heads, asked, strict=True)):
-        pixels = found.get(i)
-        if pixels is not None:
-            out.append(torch.from_numpy(_upright(pixels, head.orientation if head and orient else 1)).permute(2, 0, 1))
-        elif head is not None and head.kind == "jpeg":
-            part = _converted(_part(_opened(data, head, window=_stored(head, window, orient)), head, window, orient), "RGB")
-            out.append(torch.from_numpy(np.array(part)).permute(2, 0, 1))
+    for i, (data, head, window, orient) in enumerate(asked):
+        if (pixels := found.get(i)) is not None:
+            pixels = _upright(pixels, head.orientation if orient else 1)
         else:
-            out.append(decode(data, window=window, orient=orient))
+            picture = _opened(data, head, window=_stored(head, window, orient))
+            pixels = np.array(_converted(_part(picture, head, window, orient), "RGB"))
+        out.append(torch.from_numpy(pixels).permute(2, 0, 1))
     return out
 
 

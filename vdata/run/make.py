@@ -31,6 +31,7 @@ from vdata.slabs import Slabs
 Make = Callable[[int, np.ndarray], list[Item | None]]
 
 CHUNK = 16  # samples that are made together
+WINDOWS = 256  # samples whose windows are drawn together
 
 
 @dataclass
@@ -166,13 +167,15 @@ def _batch(stage: plan.Batch) -> Make:
     apply = stage.apply if isinstance(stage, BatchApply) else None
     made = inner if apply is None else lambda e, ps: all_applied(apply, inner(e, ps))
     held = columns(stage.source) if stage.collate_fn is None else None
+    # What decodes and transforms at once holds no more than it must, however many it is given.
+    chunk = WINDOWS if isinstance(apply or stage.source, DecodeApply) else CHUNK
 
     def make(epoch: int, index: int) -> Item:
         start = index * stage.size
         stop = start + stage.size if total == math.inf else min(start + stage.size, int(total))
         if held is not None:
             return _of_columns(stage, held(epoch, np.arange(start, stop)))
-        parts = [np.arange(at, min(at + CHUNK, stop)) for at in range(start, stop, CHUNK)]
+        parts = [np.arange(at, min(at + chunk, stop)) for at in range(start, stop, chunk)]
         if apply is None:
             return gathered(stage, [i for part in parts for i in made(epoch, part) if i is not None], slabs)
         items = inner(epoch, parts[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -90,5 +91,6 @@ def _whole(value: Any, mode: str) -> Any:
     return codecs.decode(value, mode=mode) if isinstance(value, Encoded) else value
 
 
+@lru_cache(4096)
 def _ghost(size: tuple[int, int]) -> Image:
     return Image(torch.empty((3, *size), dtype=torch.uint8, device="meta"))

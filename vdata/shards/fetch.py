@@ -38,6 +38,7 @@ class Fetcher:
     ):  # fmt: skip
         self.base_url = os.fspath(base_url)
         scheme(self.base_url)
+        self.far = local_path(self.base_url) is None  # whether a read takes a round trip
         self.sizes, self.stamp, self.cache, self.seen = sizes or {}, stamp, cache, dict(seen or {})
         self._forget()
 
@@ -55,11 +56,6 @@ class Fetcher:
         self._entries: dict[str, Entry] = {}
         self._ahead = Ahead(self._far)
         self._process = os.getpid()  # last: another thread may look at it now
-
-    @property
-    def far(self) -> bool:
-        """Whether a read takes a round trip."""
-        return local_path(self.base_url) is None
 
     def read(self, shard: str, start: int, length: int) -> memoryview:
         """Exactly `length` bytes from byte `start` of a shard; TruncatedShardError where it has fewer."""

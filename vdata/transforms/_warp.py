@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from vdata.transforms._lanes import blended_bytes
 from vdata.transforms._lift import SIGNED, is_rows
 from vdata.transforms._map import Map, Move, Projective, pixel_centres
 from vdata.transforms._pixels import Fill, cast_rounded, colour, cut, extend
+from vdata.transforms._planes import at_index, by_bits, has_bits
 from vdata.transforms.interpolation import InterpolationMode
 
 NEAREST = (InterpolationMode.NEAREST, InterpolationMode.NEAREST_EXACT)
@@ -65,6 +67,8 @@ def warped(x: Tensor, move: Move, how: How, fill: Fill = 0) -> Tensor:
         return read_nearest(x, sources(move, x, corner=how.corner), fill, how.border)
     if how.border == "edge":  # nothing is new: the border goes on
         return between(x, sources(move, x), mode, x)
+    if isinstance(move, Map) and mode is InterpolationMode.BILINEAR and x.dtype == torch.uint8 and x.device.type == "cpu":
+        return _blended_bytes(x, move, fill)
     if isinstance(move, (Map, Projective)):
         return blended(x, _grid_of(move, x), mode, fill)
     return blended(x, _grid_at(sources(move, x), x), mode, fill)
@@ -93,6 +97,8 @@ def _nearest_by_map(x: Tensor, move: Map | Projective, how: How, fill: Fill) -> 
 
 def _picked(x: Tensor, i: Tensor, j: Tensor, border: str, fill: Fill) -> Tensor:
     """x[..., i, j], beyond the border by its rule."""
+    if has_bits(x) and i.ndim == 2:
+        return by_bits(x, lambda bits: _picked(bits, i, j, border, 255 * bool(fill)))
     height, width = x.shape[-2:]
     if border != "constant":
         return gathered(x, extend(i, height, border), extend(j, width, border))
@@ -101,6 +107,16 @@ def _picked(x: Tensor, i: Tensor, j: Tensor, border: str, fill: Fill) -> Tensor:
         return gathered(x, i, j)
     out = gathered(x, i.clamp_(0, height - 1), j.clamp_(0, width - 1))
     return torch.where(over(inside, out), out, colour(out, fill))
+
+
+def _blended_bytes(x: Tensor, move: Map, fill: Fill) -> Tensor:
+    """`blended` of uint8 pictures [..., C, H, W], bilinear; with rows in the map, one after the other."""
+    new = colour(x, fill).expand(*x.shape[:-2], 1, 1)
+    if not move.rowed:
+        planes = x.reshape(-1, *x.shape[-2:])
+        return blended_bytes(planes, *_axes(move, x), new.reshape(-1).tolist()).reshape(*x.shape[:-2], *move.size)
+    rows = [Map(tuple(v[r] if is_rows(v) else v for v in move.matrix), move.size) for r in range(len(x))]  # type: ignore[arg-type]
+    return torch.stack([_blended_bytes(x[r], row, new[r].flatten().tolist()) for r, row in enumerate(rows)])
 
 
 def _grid_of(move: Map | Projective, x: Tensor) -> Tensor:
@@ -173,6 +189,8 @@ def gathered(x: Tensor, i: Tensor, j: Tensor) -> Tensor:
     if x.dtype in SIGNED:
         return gathered(x.view(SIGNED[x.dtype]), i, j).view(x.dtype)
     flat = i * x.shape[-1] + j
+    if flat.ndim == 2 and x.device.type == "cpu" and x.numel():
+        return at_index(x, flat)
     pixels = x.reshape(x.shape[0] if flat.ndim == 3 else 1, -1, x.shape[-2] * x.shape[-1])
     index = flat.reshape(len(pixels), 1, -1).expand(-1, pixels.shape[1], -1)  # gather is several times as fast as x[..., flat]
     return pixels.gather(2, index).reshape(*x.shape[:-2], *flat.shape[-2:])

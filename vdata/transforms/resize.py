@@ -17,6 +17,7 @@ from vdata.transforms._geometric import Geometric
 from vdata.transforms._map import Map
 from vdata.transforms._op import spatial
 from vdata.transforms._pixels import bilinear, cast_rounded, nearest
+from vdata.transforms._planes import by_bits, has_bits
 from vdata.transforms._warp import How
 from vdata.transforms.interpolation import InterpolationMode, tensor_mode
 
@@ -45,6 +46,8 @@ def resize(
 
 def resized_size(old: tuple[int, int], size: Any, max_size: int | None = None) -> tuple[int, int]:
     """The (height, width) that `resize` gives a canvas of size `old`."""
+    if type(size) is tuple and len(size) == 2 and max_size is None:
+        return size_pair(size)
     high, wide = resized_sizes(np.array([old], np.int64), size, max_size)[0].tolist()
     return high, wide
 
@@ -103,7 +106,8 @@ def _(x: Image | Video, size: Any, interpolation: Any, max_size: int | None, ant
 
 @resize.on(Mask)
 def _(x: Mask, size: Any, interpolation: Any, max_size: int | None, antialias: bool | None) -> Tensor:
-    return nearest(x.plain(), resized_size(x.canvas, size, max_size))
+    new = resized_size(x.canvas, size, max_size)
+    return by_bits(x.plain(), lambda bits: nearest(bits, new)) if has_bits(x.plain()) else nearest(x.plain(), new)
 
 
 @resize.flow
