@@ -19,7 +19,7 @@ FLOORS = [
     {"encoding", "pipe"},
     {"start"},
     {"catalog", "pack"},
-    {"loading", "croissant", "testing"},
+    {"loading", "croissant", "measuring", "testing"},
     {"checking"},
     {"cache_commands", "interop", "__main__", "datasets"},
 ]

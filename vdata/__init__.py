@@ -21,6 +21,7 @@ _HOME = {
     "download": "vdata.catalog",
     "build_index": "vdata.catalog",
     "verify": "vdata.checking",
+    "bench": "vdata.measuring",
     "Card": "vdata.catalog",
     "open": "vdata.start",
     "from_folder": "vdata.start",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from vdata.checking import verify
     from vdata.key import Key
     from vdata.loading import load
+    from vdata.measuring import bench
     from vdata.pipe import DataPipe, register_verb
     from vdata.run.loader import Loader
     from vdata.start import concat, from_coco, from_csv, from_folder, from_iterable, from_torch, mix, open, zip

@@ -1,4 +1,4 @@
-"""The command line: `vdata list | info | download | index | verify | show | preview | pack | cache | doctor`. Each says what it does with --help."""
+"""The command line: `vdata list | info | download | index | verify | show | preview | pack | bench | cache | doctor`. Each says what it does with --help."""
 
 from __future__ import annotations
 
@@ -274,6 +274,34 @@ def _verify_shards(url: str) -> None:
     click.echo(f"{len(source) - broken} of {len(source)} samples are as they were written")
     if broken:
         sys.exit(1)
+
+
+@main.command()
+@_source
+@click.option("--workers", type=int, help="How many threads or processes.")
+@click.option("--mode", type=click.Choice(["thread", "process"]), default="thread", show_default=True)
+@click.option("--seconds", default=2.0, show_default=True, type=click.FloatRange(min=0, min_open=True), help="For each stage.")
+def bench(source: str, split: str | None, root: str | None, fake: bool, workers: int | None, mode: str, seconds: float) -> None:
+    """How fast a pipe is, stage by stage: SOURCE (a name, a URL or a folder), or a pipe of your own as FILE.py:NAME.
+
+    The file is run, and NAME is a pipe in it, or a function that returns one.
+    """
+    from vdata.measuring import bench as measured
+
+    path, colon, name = source.rpartition(":")
+    pipe = _own_pipe(path, name) if colon and path.endswith(".py") else _pipe(source, split, root, fake)
+    click.echo(pipe.explain())
+    click.echo(measured(pipe, workers=workers, mode=mode, seconds=seconds))
+
+
+def _own_pipe(path: str, name: str) -> Any:
+    import runpy
+
+    names = runpy.run_path(path, run_name="vdata_bench")  # not "__main__": a training script does not begin to train
+    if name not in names:
+        raise click.UsageError(f"{path} defines no {name!r}")
+    found = names[name]
+    return found() if callable(found) and not hasattr(found, "loader") else found
 
 
 @main.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -66,7 +66,7 @@ def each(stage: plan.Stage) -> Callable[[Item, int], Item] | None:
     return None
 
 
-class noted:  # noqa: N801  used as contextlib's own are; one of these is made for every sample, and a generator is slower
+class noted:  # in small letters as contextlib's own; not one of its generators, for one is made for every sample
     """Say on any error in whose hands, and on which sample, it happened."""
 
     __slots__ = ("item", "stage")

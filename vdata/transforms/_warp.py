@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from vdata.transforms._lanes import blended_bytes
 from vdata.transforms._lift import SIGNED, is_rows
 from vdata.transforms._map import Map, Move, Projective, pixel_centres
 from vdata.transforms._pixels import Fill, cast_rounded, colour, cut, extend
@@ -67,8 +66,6 @@ def warped(x: Tensor, move: Move, how: How, fill: Fill = 0) -> Tensor:
         return read_nearest(x, sources(move, x, corner=how.corner), fill, how.border)
     if how.border == "edge":  # nothing is new: the border goes on
         return between(x, sources(move, x), mode, x)
-    if isinstance(move, Map) and mode is InterpolationMode.BILINEAR and x.dtype == torch.uint8 and x.device.type == "cpu":
-        return _blended_bytes(x, move, fill)
     if isinstance(move, (Map, Projective)):
         return blended(x, _grid_of(move, x), mode, fill)
     return blended(x, _grid_at(sources(move, x), x), mode, fill)
@@ -107,16 +104,6 @@ def _picked(x: Tensor, i: Tensor, j: Tensor, border: str, fill: Fill) -> Tensor:
         return gathered(x, i, j)
     out = gathered(x, i.clamp_(0, height - 1), j.clamp_(0, width - 1))
     return torch.where(over(inside, out), out, colour(out, fill))
-
-
-def _blended_bytes(x: Tensor, move: Map, fill: Fill) -> Tensor:
-    """`blended` of uint8 pictures [..., C, H, W], bilinear; with rows in the map, one after the other."""
-    new = colour(x, fill).expand(*x.shape[:-2], 1, 1)
-    if not move.rowed:
-        planes = x.reshape(-1, *x.shape[-2:])
-        return blended_bytes(planes, *_axes(move, x), new.reshape(-1).tolist()).reshape(*x.shape[:-2], *move.size)
-    rows = [Map(tuple(v[r] if is_rows(v) else v for v in move.matrix), move.size) for r in range(len(x))]  # type: ignore[arg-type]
-    return torch.stack([_blended_bytes(x[r], row, new[r].flatten().tolist()) for r, row in enumerate(rows)])
 
 
 def _grid_of(move: Map | Projective, x: Tensor) -> Tensor:
