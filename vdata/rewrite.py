@@ -202,11 +202,11 @@ def fuse_decode_crop(stage: Stage) -> Stage:
 def hold_floats_back(stage: Stage) -> Stage:
     """[..., ToDtype(float32), Normalize] at the end of what is done to samples or to their batch: done to the batch, last."""
     if isinstance(stage, Batch) and type(stage.source) is Apply and stage.collate_fn is None:
-        head, floats = split_floats(stage.source.transform)
-        return stage if head is None else ToFloats(replace(stage, source=replace(stage.source, transform=head)), floats)
-    if type(stage) is Apply and isinstance(stage.source, Batch) and stage.source.collate_fn is None:
-        head, floats = split_floats(stage.transform)
-        return stage if head is None else ToFloats(replace(stage, transform=head), floats)
+        if (parts := split_floats(stage.source.transform)) is not None:
+            return ToFloats(replace(stage, source=replace(stage.source, transform=parts[0])), parts[1])
+    elif type(stage) is Apply and isinstance(stage.source, Batch) and stage.source.collate_fn is None:
+        if (parts := split_floats(stage.transform)) is not None:
+            return ToFloats(replace(stage, transform=parts[0]), parts[1])
     return stage
 
 

@@ -180,8 +180,9 @@ def _opened(data: bytes | memoryview, head: Header, raw_mode: str = "", window: 
         # One row of blocks more than the window needs: pixels at the end of a block are made with those of the next.
         height = min(height, (-(-(window[0] + window[2]) // head.rows) + 1) * head.rows)
         if height < head.height:
-            data = bytearray(data)
-            data[head.frame + 5 : head.frame + 7] = height.to_bytes(2, "big")
+            lower = bytearray(data)
+            lower[head.frame + 5 : head.frame + 7] = height.to_bytes(2, "big")
+            data = memoryview(lower)
     try:
         picture = pillow.open(io.BytesIO(data), formats=(head.kind.upper(),))
         if raw_mode:

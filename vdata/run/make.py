@@ -163,34 +163,43 @@ def _routed(makes: list[Make], route: Callable[[int, int], tuple[int, int, int]]
 
 
 def _batch(stage: plan.Batch) -> Make:
-    total, inner, slabs = stage.source.length, _make(stage.source), Slabs()
-    apply = stage.apply if isinstance(stage, BatchApply) else None
-    made = inner if apply is None else lambda e, ps: all_applied(apply, inner(e, ps))
-    held = columns(stage.source) if stage.collate_fn is None else None
+    if stage.collate_fn is None and (held := columns(stage.source)) is not None:
+        return _each(lambda e, n: _of_columns(stage, held(e, _span(stage, n))))
+    if isinstance(stage, BatchApply):
+        return _each(_batch_apply(stage))
     # What decodes and transforms at once holds no more than it must, however many it is given.
-    chunk = WINDOWS if isinstance(apply or stage.source, DecodeApply) else CHUNK
+    inner, slabs, chunk = _make(stage.source), Slabs(), WINDOWS if isinstance(stage.source, DecodeApply) else CHUNK
+    return _each(lambda e, n: gathered(stage, [i for part in _parts(_span(stage, n), chunk) for i in inner(e, part)], slabs))
+
+
+def _span(stage: plan.Batch, index: int) -> np.ndarray:
+    """The positions of a batch."""
+    start, total = index * stage.size, stage.source.extent
+    return np.arange(start, start + stage.size if total == math.inf else min(start + stage.size, int(total)))
+
+
+def _parts(positions: np.ndarray, size: int) -> list[np.ndarray]:
+    return [positions[at : at + size] for at in range(0, len(positions), size)]
+
+
+def _batch_apply(stage: BatchApply) -> Callable[[int, int], Item]:
+    inner, slabs, chunk = _make(stage.source), Slabs(), WINDOWS if isinstance(stage.apply, DecodeApply) else CHUNK
 
     def make(epoch: int, index: int) -> Item:
-        start = index * stage.size
-        stop = start + stage.size if total == math.inf else min(start + stage.size, int(total))
-        if held is not None:
-            return _of_columns(stage, held(epoch, np.arange(start, stop)))
-        parts = [np.arange(at, min(at + chunk, stop)) for at in range(start, stop, chunk)]
-        if apply is None:
-            return gathered(stage, [i for part in parts for i in made(epoch, part) if i is not None], slabs)
-        items = inner(epoch, parts[0])
-        if not fits(items):
-            items = [*all_applied(apply, items), *(i for part in parts[1:] for i in made(epoch, part))]
-            return gathered(stage, [i for i in items if i is not None], slabs)
-        items += inner(epoch, np.arange(start + len(parts[0]), stop))
+        positions = _span(stage, index)
+        first = inner(epoch, positions[:chunk])
+        if not fits(first):
+            rest = (all_applied(stage.apply, inner(epoch, part)) for part in _parts(positions[chunk:], chunk))
+            return gathered(stage, [*all_applied(stage.apply, first), *(i for part in rest for i in part)], slabs)
+        items = [*first, *inner(epoch, positions[chunk:])]
         if fits(items):
             try:
-                return transformed(stage, items, slabs)
-            except Exception:
+                return transformed(stage, [i for i in items if i is not None], slabs)
+            except Exception:  # done again sample by sample, so that it is raised for the one that it is of
                 pass
-        return gathered(stage, [i for i in all_applied(apply, items) if i is not None], slabs)
+        return gathered(stage, all_applied(stage.apply, items), slabs)
 
-    return _each(make)
+    return make
 
 
 def _of_columns(stage: plan.Batch, batch: Batch) -> Item:
@@ -198,8 +207,9 @@ def _of_columns(stage: plan.Batch, batch: Batch) -> Item:
     return item.to(applied(stage.apply, item)) if isinstance(stage, BatchApply) else item
 
 
-def gathered(stage: plan.Batch, items: list[Item], slabs: Slabs | None = None) -> Item:
+def gathered(stage: plan.Batch, made: Sequence[Item | None], slabs: Slabs | None = None) -> Item:
     """Items as one batch; its place is its first sample's."""
+    items = [i for i in made if i is not None]
     with noted(stage, items[0]):
         value = _collated(stage, items, slabs)
     return Item(items[0].at, value, sum(i.count for i in items), sum((i.broken for i in items), ()))

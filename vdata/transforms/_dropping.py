@@ -45,7 +45,8 @@ class Dropping(Transform):
         for anchor in [n for n, v in sample.items() if isinstance(v, self.kind)]:
             names = bound(sample, anchor, self.instances, self.also(sample, anchor))
             leaf, stay = self.judge(sample[anchor])
-            sample = kept({**sample, anchor: leaf}, dict.fromkeys(names), stay)
+            sample = {**sample, anchor: leaf}
+            sample = sample if bool(stay.all()) else kept(sample, dict.fromkeys(names), stay)
         return sample
 
     def left_in(self, batch: Batch) -> Batch:

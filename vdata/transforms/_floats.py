@@ -16,16 +16,16 @@ from vdata.transforms.dtype import Normalize, ToDtype, normalisers
 _BLOCK = 1 << 17  # numbers: a block of them, as floats, stays in a core's cache from its first operation to its last
 
 
-def split_floats(transform: Any) -> tuple[Compose | None, Floats | None]:
-    """A list without the conversion to float32 at its end, and that; None for one that it would leave empty or has not."""
+def split_floats(transform: Any) -> tuple[Compose, Floats] | None:
+    """A list without the conversion to float32 at its end, and that; None for one that has none, or nothing else."""
     if type(transform) is not Compose or transform.fuse:
-        return None, None
+        return None
     steps = list(transform.transforms)
     last = steps.pop() if isinstance(steps[-1], Normalize) else None
     if last is not None and last.inplace:
-        return None, None
+        return None
     if len(steps) < 2 or type(steps[-1]) is not ToDtype or steps[-1].dtype is not torch.float32:
-        return None, None
+        return None
     return replace(transform, transforms=tuple(steps[:-1])), Floats(steps[-1], last)
 
 

@@ -71,11 +71,11 @@ def instances(given: Any) -> Instances:
 
 def kept(sample: Mapping[str, Any], group: Mapping[str, Any], keep: Tensor) -> dict[str, Any]:
     """The sample with only some objects: `keep` is bool [N] or indices, applied to every leaf of the group alike."""
+    keep = keep.nonzero().flatten() if keep.dtype == torch.bool else keep  # once, not for each leaf
     return {n: _rows(v, keep) if n in group else v for n, v in sample.items()}
 
 
 def _rows(value: Any, keep: Tensor) -> Any:
     if isinstance(value, Tensor):
         return value[keep.to(value.device)]
-    chosen = torch.nonzero(keep).flatten() if keep.dtype == torch.bool else keep
-    return type(value)(value[i] for i in chosen.tolist())
+    return type(value)(value[i] for i in keep.tolist())

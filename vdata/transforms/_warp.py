@@ -112,11 +112,11 @@ def _grid_of(move: Map | Projective, x: Tensor) -> Tensor:
     rows = next((len(t) for pair in axes for t in pair if t.ndim == 2), 1)
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     summed = lambda one, other: one.to(dtype)[..., None, :] + other.to(dtype)[..., :, None]
+    if len(axes) == 2:  # both coordinates of a place as one complex number: two sums in one pass, laid out as they are wanted
+        ends = [[(v * 2 / size - shift).to(dtype) for v, shift in zip(pair, (1, 0), strict=True)] for pair, size in zip(axes, x.shape[:-3:-1], strict=True)]
+        one, other = (torch.complex(*(v.expand(rows, -1) for v in pair)) for pair in zip(*ends, strict=True))
+        return torch.view_as_real(one[:, None, :] + other[:, :, None])
     grid = torch.empty((rows, *move.size, 2), dtype=dtype, device=x.device)
-    if len(axes) == 2:
-        for place, (one, other), size in zip((0, 1), axes, (x.shape[-1], x.shape[-2]), strict=True):
-            grid[..., place] = summed(one * 2 / size - 1, other * 2 / size)
-        return grid
     depth = summed(*axes[2])
     for place, (one, other), size in zip((0, 1), axes, (x.shape[-1], x.shape[-2]), strict=False):
         grid[..., place] = summed(one * 2 / size, other * 2 / size) / depth - 1
@@ -196,7 +196,10 @@ def between(x: Tensor, at: Tensor, mode: InterpolationMode, like: Tensor) -> Ten
 def blended(x: Tensor, grid: Tensor, mode: InterpolationMode, fill: Fill) -> Tensor:
     """Bilinear or bicubic values on a grid of `grid_sample`; where a tap lies outside, its share is the fill."""
     if _is_zero(fill):
-        return cast_rounded(_read(x, grid, mode, "zeros"), x.dtype)
+        out = _read(x, grid, mode, "zeros")
+        if x.dtype == torch.uint8 and mode is InterpolationMode.BILINEAR:  # stays in range; torch casts floats to bytes slowly
+            return out.round_().to(torch.int32).to(torch.uint8)
+        return cast_rounded(out, x.dtype)
     # What lies outside is read as 0: with the fill as the zero of the scale, each share of it comes out as it should.
     work = x if x.dtype == torch.float64 else x.float()
     beyond = colour(x, fill).to(work.dtype)
