@@ -294,11 +294,13 @@ class Decode(Stage):
     mode      "RGB": pictures have three channels; "unchanged": as they lie (grey, alpha, 16 bit)
     on_error  "raise", or "skip": a broken sample is replaced by the next good one of its lane, and named
     keep      decode only to see whether it can be done, and hand on the bytes (what packing does)
+    scale     None, or "auto": of a JPEG that a first transform makes much smaller, only every second, fourth or eighth pixel
     """
 
     mode: str = "RGB"
     on_error: str = "raise"
     keep: bool = False
+    scale: str | None = None
     each, orders = True, False
 
     def arguments(self) -> str:

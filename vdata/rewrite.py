@@ -54,6 +54,10 @@ class DecodeApply(Apply):
     def on_error(self) -> str:
         return self.decode.on_error
 
+    def arguments(self) -> str:
+        options = self.decode.arguments()
+        return (f"{options}; " if options else "") + super().arguments()
+
     name = "decode+apply"  # type: ignore[assignment]
 
 
@@ -193,9 +197,9 @@ def fuse_decode_crop(stage: Stage) -> Stage:
     """Decode, then a transform that reads only a window of the canvas: one step that decodes only the window."""
     if type(stage) is not Apply or not isinstance(stage.source, Decode):
         return stage
-    if not stage.transform.windowed:
-        return stage
     decode = stage.source
+    if not (stage.transform.windowed or (decode.scale and stage.transform.reduced)):
+        return stage
     return DecodeApply(decode.source, stage.transform, stage.path, stage.seed, decode)
 
 

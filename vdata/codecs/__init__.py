@@ -26,7 +26,7 @@ from vdata.errors import DataError, DecodeError, UnsafeFormatError
 from vdata.field import Field
 from vdata.tensors import BoundingBoxes, Flow, Image, KeyPoints, Label, Mask, TypedTensor, Video
 
-__all__ = ["MAX_PIXELS", "Window", "decode", "encode", "field_of", "kind", "names", "size", "type_of"]
+__all__ = ["MAX_PIXELS", "Window", "decode", "decode_all", "decode_reduced", "encode", "field_of", "kind", "names", "size", "type_of"]
 
 _PICTURES = {"jpeg", "png", "webp", "ppm", "gif", "bmp", "tiff"}
 _UNSAFE = {"pyd", "pkl", "pickle", "pth", "pt"}
@@ -78,6 +78,21 @@ def decode_all(asked: Sequence[tuple[Encoded, Window | None]], *, mode: str = "R
         quick = []  # done again one by one, which says which it is
     out = {i: _typed(Image, p, asked[i][0].meta) for i, p in zip(quick, pixels, strict=True)} if quick else {}
     return [out[i] if i in out else decode(enc, window=window, mode=mode) for i, (enc, window) in enumerate(asked)]
+
+
+def decode_reduced(enc: Encoded, window: Window, size: tuple[int, int], interpolation: str) -> Any:
+    """A JPEG's window resized to `size` (height, width) from fewer of its pixels; None where it would not have twice as many."""
+    if not _is_jpeg(enc) or interpolation not in ("bilinear", "bicubic", "lanczos"):
+        return None
+    by = next((by for by in (8, 4, 2) if window[2] >= by * size[0] and window[3] >= by * size[1]), 1)
+    if by == 1:
+        return None
+    try:
+        jpeg = image.Jpeg(enc.data, header.of(enc, enc.data), window, enc.orient)
+        return _typed(Image, image.decode_reduced(jpeg, size, interpolation, by), enc.meta)
+    except DataError as err:
+        err.at(**enc.where)
+        raise
 
 
 def _is_jpeg(enc: Encoded) -> bool:

@@ -120,6 +120,30 @@ def decode_windows(asked: Sequence[Jpeg]) -> list[Tensor]:
     return out
 
 
+def decode_reduced(jpeg: Jpeg, size: tuple[int, int], interpolation: str, by: int) -> Tensor:
+    """A window of a JPEG at `size` (height, width), from every `by`-th pixel (2, 4 or 8) of it: uint8 [3, height, width].
+
+    libjpeg leaves out the frequencies that so few pixels cannot show; Pillow resizes the rest, with antialias.
+    """
+    data, head, window, orient = jpeg
+    header.check_pixels(head.height, head.width)
+    top, left, height, width = _stored(head, window, orient)
+    turned = orient and head.orientation >= 5
+    high, wide = size[::-1] if turned else size
+    try:
+        picture = pillow.open(io.BytesIO(data), formats=("JPEG",))
+        picture.draft("RGB", (-(-head.width // by), -(-head.height // by)))
+        picture = _converted(picture, "RGB")
+    except _BROKEN as err:
+        raise DecodeError(f"Pillow cannot read this JPEG ({err})") from err
+    scale = round(head.width / picture.width)  # what libjpeg made of the wish
+    box = (left / scale, top / scale, min((left + width) / scale, picture.width), min((top + height) / scale, picture.height))
+    picture = picture.resize((wide, high), pillow.Resampling[interpolation.upper()], box=box)
+    if orient and head.orientation in _UPRIGHT:
+        picture = picture.transpose(_UPRIGHT[head.orientation])
+    return _samples(picture)
+
+
 def decode_mask(data: bytes | memoryview, *, window: Window | None = None, orient: bool = True) -> Tensor:
     """The numbers of a one-channel picture as they lie in the file, [H, W]: class ids, not brightness.
 

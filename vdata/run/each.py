@@ -146,7 +146,7 @@ def windowed(stage: DecodeApply, item: Item) -> Any:
     if not _has_windows(item.value):
         return applied(stage, item.to(opened(stage.decode, item)))
     with noted(stage, item):
-        return decode_and_apply(stage.transform, [item.value], stage_key(stage, item), stage.decode.mode)[0]
+        return decode_and_apply(stage.transform, [item.value], stage_key(stage, item), stage.decode)[0]
 
 
 def _has_windows(value: Any) -> bool:
@@ -171,7 +171,7 @@ def all_applied(stage: plan.Apply, items: Sequence[Item | None]) -> list[Item | 
 def _together(stage: plan.Apply, items: Sequence[Item]) -> list[Any]:
     values, key = [i.value for i in items], stage_keys(stage, items)
     if isinstance(stage, DecodeApply):
-        return decode_and_apply(stage.transform, values, key, stage.decode.mode)
+        return decode_and_apply(stage.transform, values, key, stage.decode)
     return stage.transform.on_samples(values, key)
 
 

@@ -11,6 +11,7 @@ import torch
 from vdata import codecs
 from vdata.encoded import Encoded
 from vdata.key import Key
+from vdata.plan import Decode
 from vdata.planes import planes
 from vdata.tensors import Image, Label, TypedTensor
 from vdata.transforms import Compose, Geometric
@@ -20,11 +21,12 @@ from vdata.transforms._info import second_frame, sizes_of
 AT_ONCE = 1 << 22  # pixels that are decoded before the first of them is transformed
 
 
-def decode_and_apply(transform: Compose, samples: Sequence[Mapping[str, Any]], key: Key, mode: str) -> list[Any]:
+def decode_and_apply(transform: Compose, samples: Sequence[Mapping[str, Any]], key: Key, decode: Decode) -> list[Any]:
     """Samples decoded and transformed, drawn for together; of each picture only the first transform's window is decoded.
 
-    Equal, bit for bit, to decoding everything first (law 4 tests it).
+    Equal, bit for bit, to decoding everything first (law 4 tests it), but where `decode.scale` asks for fewer pixels.
     """
+    mode = decode.mode
     pictures = [{n: codecs.size(v) for n, v in s.items() if isinstance(v, Encoded) and is_picture(v)} for s in samples]
     # A ghost stands for each picture until its window is known: a size and a type, no memory.
     seen = [
@@ -33,7 +35,7 @@ def decode_and_apply(transform: Compose, samples: Sequence[Mapping[str, Any]], k
     ]
     drawn = transform.draw_each(key.fold(ordinal_path(transform, 0)), seen)
     jobs = [_Job(transform, s, sizes, leaves, params["children"]) for s, sizes, leaves, params in zip(samples, pictures, seen, drawn, strict=True)]
-    return [done for part in _in_parts(jobs) for done in _done(part, mode)]
+    return [done for part in _in_parts(jobs) for done in _done(part, decode)]
 
 
 def is_picture(value: Encoded) -> bool:
@@ -50,17 +52,26 @@ class _Job:
         self.transform, self.first, self.params, self.leaves = transform, first, params, leaves
         self.windows = {n: first.window(params[0], size) for n, size in sizes.items()}
         self.encoded = {n: sample[n] for n in sizes}
+        self.sizes = sizes
         self.pixels = sum(h * w if (cut := self.windows[n]) is None else cut[2] * cut[3] for n, (h, w) in sizes.items())
 
-    def finish(self, decoded: Mapping[str, Any]) -> Any:
+    def reduced(self, name: str) -> Any:
+        """A picture as the first transform leaves it, made of fewer pixels; None where that would not be much fewer."""
+        wish = self.first.reduction(self.params[0], self.sizes[name])
+        if wish is None or not self.first.chosen(self.params[0]):
+            return None
+        return codecs.decode_reduced(self.encoded[name], wish.window, wish.size, wish.interpolation.value)
+
+    def finish(self, decoded: Mapping[str, Any], done: Mapping[str, Any]) -> Any:
+        """The sample, from its pictures' windows; some may have been made already what the first transform makes of them."""
         own, leaves = self.params[0], self.leaves
-        cut = {n for n, window in self.windows.items() if window is not None}
+        cut = {n for n, window in self.windows.items() if window is not None or n in done}
         others = [n for n, v in leaves.items() if n not in cut and isinstance(v, TypedTensor) and not isinstance(v, Label)]
         placed = self.first.placements(own, sizes_of(leaves), second_frame(leaves)) if others else {}
         out: Leaves = {}
         for name, value in leaves.items():
             if name in cut:
-                out[name] = _contiguous(self.first.after_window(decoded[name], own))
+                out[name] = done[name] if name in done else _contiguous(self.first.after_window(decoded[name], own))
             else:
                 out[name] = self.first.move(_contiguous(decoded.get(name, value)), name, placed, leaves) if name in others else value
         return self.transform.apply_all(zip(self.transform.transforms[1:], self.params[1:], strict=True), out)
@@ -76,11 +87,14 @@ def _in_parts(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
     yield part
 
 
-def _done(jobs: list[_Job], mode: str) -> Iterator[Any]:
-    asked = [(job, name) for job in jobs for name in job.encoded]
-    pixels = iter(codecs.decode_all([(job.encoded[n], job.windows[n]) for job, n in asked], mode=mode))
-    for job in jobs:
-        yield job.finish({name: next(pixels) for name in job.encoded})
+def _done(jobs: list[_Job], decode: Decode) -> Iterator[Any]:
+    done: list[dict[str, Any]] = [{} for _ in jobs]
+    if decode.scale and decode.mode == "RGB":
+        done = [{n: found for n in job.encoded if (found := job.reduced(n)) is not None} for job in jobs]
+    asked = [(job.encoded[n], job.windows[n]) for job, made in zip(jobs, done, strict=True) for n in job.encoded if n not in made]
+    pixels = iter(codecs.decode_all(asked, mode=decode.mode))
+    for job, made in zip(jobs, done, strict=True):
+        yield job.finish({name: next(pixels) for name in job.encoded if name not in made}, made)
 
 
 def _contiguous(leaf: Any) -> Any:

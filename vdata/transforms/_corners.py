@@ -85,24 +85,22 @@ def move_boxes(boxes: Tensor, format: str, move: Move, *, clamp: bool) -> Tensor
 
 def _moved_edges(boxes: np.ndarray, format: str, move: Map, clamp: bool) -> np.ndarray:
     """Boxes float64 [..., 4] under one affine map, to the bit as by four corners. Of ten boxes numpy computes in a tenth of torch's time."""
-    a, b, c, d, e, f = move.matrix
-    numbers = np.moveaxis(boxes, -1, 0)
-    x, y, wide, high = numbers
+    x, y, wide, high = numbers = np.moveaxis(boxes, -1, 0)
     if format == "XYXY":
         wide, high = wide - x, high - y
         x, y = (x + numbers[2]) / 2, (y + numbers[3]) / 2
     elif format == "XYWH":
         x, y = x + wide / 2, y + high / 2
-    sides = [[v - size / 2, v + size / 2] for v, size in ((x, wide), (y, high))]
-    spots = [(across, down) for across in sides[0] for down in sides[1]]
-    new = [np.stack([k * across + m * down + n for across, down in spots]) for k, m, n in ((a, b, c), (d, e, f))]
-    low, high = (np.stack([reach(v, 0) for v in new], -1) for reach in (np.min, np.max))
-    if clamp:
-        most = np.array([move.size[1], move.size[0]], np.float64)
-        low, high = low.clip(0, most), high.clip(0, most)
-    if format == "XYXY":
-        return np.concatenate([low, high], -1)
-    return np.concatenate([low if format == "XYWH" else (low + high) / 2, high - low], -1)
+    edges = x - wide / 2, x + wide / 2, y - high / 2, y + high / 2
+    out = np.empty_like(boxes)
+    for axis, (k, m, n) in enumerate((move.matrix[:3], move.matrix[3:])):
+        left, right, top, bottom = k * edges[0], k * edges[1], m * edges[2], m * edges[3]  # rounding keeps order: least plus least is least
+        low, most = np.minimum(left, right) + np.minimum(top, bottom) + n, np.maximum(left, right) + np.maximum(top, bottom) + n
+        if clamp:
+            low, most = (np.minimum(np.maximum(v, 0), move.size[1 - axis]) for v in (low, most))
+        out[..., axis] = (low + most) / 2 if format == "CXCYWH" else low
+        out[..., axis + 2] = most if format == "XYXY" else most - low
+    return out
 
 
 def _along_edges(points: Tensor, steps: int = 16) -> Tensor:

@@ -18,16 +18,17 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from vdata.batch import Batch
-from vdata.tensors import BoundingBoxes, Flow, KeyPoints, Label, Mask, TypedTensor
+from vdata.tensors import BoundingBoxes, Flow, KeyPoints, Mask, TypedTensor
 from vdata.transforms._base import Leaves
 from vdata.transforms._corners import UPRIGHT, corners, from_corners, move_boxes
 from vdata.transforms._follow import new_pixels, pushed_points
 from vdata.transforms._geometric import Geometric, by_rows
-from vdata.transforms._info import Info, frame_of, second_frame, sizes_of
+from vdata.transforms._info import Info, second_frame
 from vdata.transforms._map import Map, Move, pixel_centres, push_flow
 from vdata.transforms._params import Params, collapsed, rows_of
 from vdata.transforms._pixels import colour
 from vdata.transforms._rows import alike, joined_again, rejoin, take
+from vdata.transforms._run import InTurn
 from vdata.transforms._warp import (
     NEAREST,
     How,
@@ -54,24 +55,11 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Fold:
+class Fold(InTurn):
     """A run of geometric transforms, one after the other, as one."""
 
-    children: tuple[Geometric, ...]
-
-    def apply(self, params: Sequence[Params], sample: Leaves) -> Leaves:
-        """A sample moved by its rows of the children's params."""
-        pairs = [(c, p) for c, p in zip(self.children, params, strict=True) if c.chosen(p)]
-        sizes, second = sizes_of(sample), second_frame(sample)
-        placed: dict[str, list[Any]] = {frame: [] for frame in sizes}
-        now = dict(sizes)
-        for child, own in pairs:
-            for frame, arguments in child.placements(own, now, second).items():
-                placed[frame].append(arguments)
-                now[frame] = now[frame] if arguments is None else child.op.where(now[frame], **arguments).size
-        chosen = [c for c, _ in pairs]
-        frames = {n: frame_of(n, v, sample) for n, v in sample.items() if isinstance(v, TypedTensor) and not isinstance(v, Label)}
-        return {n: _folded(chosen, v, placed, sizes, frames[n]) if n in frames else v for n, v in sample.items()}
+    def leaf(self, children: Sequence[Geometric], leaf: TypedTensor, placed: Any, sizes: Any, frame: str) -> TypedTensor:
+        return _folded(children, leaf, placed, sizes, frame)
 
     def apply_rows(self, params: Sequence[Params], batch: Batch) -> Batch:
         """A batch; samples of one size that take the same steps, to the same sizes, in one call for each leaf."""

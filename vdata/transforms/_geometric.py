@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,14 @@ from vdata.transforms.interpolation import InterpolationMode
 
 Size = tuple[int, int]
 Placed = Mapping[str, dict[str, Any] | None]
+
+
+class Reduction(NamedTuple):
+    """A window (top, left, height, width) that is resized to `size` (height, width), with antialias."""
+
+    window: tuple[int, int, int, int]
+    size: Size
+    interpolation: InterpolationMode
 
 
 class Geometric(Transform):
@@ -58,6 +66,10 @@ class Geometric(Transform):
     def after_window(self, leaf: TypedTensor, params: Params) -> TypedTensor:
         """What is left to do to a raster leaf already cut to `window`."""
         return leaf
+
+    def reduction(self, params: Params, size: Size) -> Reduction | None:
+        """What it does to pictures, if that is resizing a window of them with antialias: so that a decoder may deliver it smaller."""
+        return None
 
     def canvas(self, params: Params, sizes: np.ndarray) -> np.ndarray:
         """The sizes int64 [B, 2] of a frame afterwards; the general way, canvases of one size at a time."""

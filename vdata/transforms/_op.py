@@ -133,6 +133,7 @@ class SpatialOp(Op):
         self._how: Callable[..., How] | None = None
         self._flow: Callable[..., Tensor] | None = None
         self._rows: Callable[..., Tensor] | None = None
+        self._by_index: Kernel | None = None
         self._clamps = False
         self.kernels[KeyPoints] = self._move_points
         self.kernels[BoundingBoxes] = self._move_boxes
@@ -152,7 +153,7 @@ class SpatialOp(Op):
             return fn(x.plain(), new_pixels(x, fill), **arguments)
 
         self.kernels.update({Image: follow, Video: follow, Mask: follow})
-        self._flow = follow
+        self._flow = self._by_index = follow
         return fn
 
     def reads(self, fn: Callable[..., How]) -> Callable[..., How]:
@@ -187,6 +188,11 @@ class SpatialOp(Op):
     def cuts(self) -> bool:
         """Whether boxes are cut to the new canvas."""
         return self._clamps
+
+    @property
+    def follows_map(self) -> bool:
+        """Whether masks have no kernel of their own: they are read where the map says, by nearest pixel."""
+        return self.kernels.get(Mask) in (self._follow_map, self._by_index)
 
     def how(self, *args: Any, **kwargs: Any) -> How:
         """How pictures are read under these arguments."""

@@ -6,18 +6,21 @@ A tile is uint8 [C, n], grey or RGB, and is written over. Of several pictures at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-_PIXELS = 1 << 14  # of a tile: a dozen planes of them, as floats or bytes, are as much as a cache of 512 KiB holds
+_PIXELS = 1 << 16  # of a tile: larger ones leave the cache, smaller ones wait for calls (measured)
+_FEW = 1 << 14  # pixels of a picture: of fewer, all pictures of a batch at once are quicker
+_FEW_TURNED = 1 << 12  # with the hue
 _TINY = np.float32(1e-20)  # takes the place of 0 as a divisor: what it divides is 0, or does not show
 
 Step = tuple[str, float]  # the name of a verb, and its factor
 Change = Callable[[np.ndarray], None]
+At = tuple[slice, slice, slice]
 
 
 class Window(NamedTuple):
@@ -29,64 +32,72 @@ class Window(NamedTuple):
     right: int
 
 
-def tileable(x: Tensor) -> bool:
-    """Whether these colours can be changed in tiles."""
-    return x.dtype == torch.uint8 and x.device.type == "cpu" and x.shape[-3] in (1, 3, 4)
+def tileable(x: Tensor, names: Container[str]) -> bool:
+    """Whether these verbs can be done to pictures [..., C, H, W] in tiles, and sooner so."""
+    if x.dtype != torch.uint8 or x.device.type != "cpu" or x.shape[-3] not in (1, 3, 4):
+        return False
+    return x.shape[-2] * x.shape[-1] >= (_FEW_TURNED if "hue" in names else _FEW)
 
 
-def in_tiles(pictures: Sequence[Tensor], steps: Sequence[Step], seen: Sequence[Window] | None = None) -> list[Tensor]:
-    """Pictures [C, H, W] after the steps; where `seen` names a window of each, what lies outside of it may be anything."""
-    seen = [Window(0, p.shape[-2], 0, p.shape[-1]) for p in pictures] if seen is None else seen
-    outs = [torch.empty(p.shape, dtype=torch.uint8) for p in pictures]
-    olds, news = [_colours(p) for p in pictures], [_colours(p) for p in outs]
+def in_tiles(pictures: Sequence[Tensor], rows: Sequence[Sequence[Step]], seen: Sequence[Window | None] | None = None) -> list[Tensor]:
+    """Pictures [..., C, H, W], alike in all but H and W, after the steps of `rows`: one for all, or one for each of their rows.
+
+    seen  of each picture the window that will be looked at, or None: what lies outside of it may be anything
+    """
+    outs = [torch.empty(p.shape, dtype=p.dtype) for p in pictures]
+    olds, news = ([x[None].flatten(0, -4) for x in some] for some in (pictures, outs))
+    windows = seen or [None] * len(pictures)
+    count = len(olds[0])
+    for i in range(count):
+        _change([x[i] for x in olds], [x[i] for x in news], rows[i * len(rows) // count], windows)
+    return outs
+
+
+def _change(pictures: Sequence[Tensor], outs: Sequence[Tensor], steps: Sequence[Step], windows: Sequence[Window | None]) -> None:
+    olds, news = ([x[:3].numpy() for x in some] for some in (pictures, outs))
     changes: list[Change] = []
     for name, factor in steps:
         if name == "contrast":
             mean = _mean_grey(olds, news, changes)
-            olds = news if changes else olds
-            changes = [_contrasted(factor, mean)]
+            olds, changes = news, [_contrasted(factor, mean)]
         elif name == "brightness":
             changes.append(_brightened(factor))
         elif len(olds[0]) > 1:
             changes.append(_saturated(factor) if name == "saturation" else _turned(factor))
-    for old, new, window in zip(olds, news, seen, strict=True):
-        for tile, at in _tiles(old, window):
-            for change in changes:
-                change(tile)
-            new[at] = tile.reshape(new[at].shape)
+    for old, new, window in zip(olds, news, windows, strict=True):
+        for _ in _changed(old, new, changes, window):
+            pass
     for picture, out in zip(pictures, outs, strict=True):
         out[3:] = picture[3:]
-    return outs
 
 
-def _colours(x: Tensor) -> np.ndarray:
-    return x[:3].numpy()
-
-
-def _tiles(x: np.ndarray, window: Window) -> Iterator[tuple[np.ndarray, tuple[slice, slice, slice]]]:
-    """The pixels of a window, copied tile by tile, and where each stood."""
-    columns = min(window.right - window.left, _PIXELS)
-    rows = max(1, _PIXELS // max(1, columns))
-    for top in range(window.top, window.bottom, rows):
-        for left in range(window.left, window.right, columns):
-            at = (slice(None), slice(top, min(top + rows, window.bottom)), slice(left, min(left + columns, window.right)))
-            yield x[at].reshape(len(x), -1) if not x[at].flags.c_contiguous else x[at].reshape(len(x), -1).copy(), at
+def _changed(old: np.ndarray, new: np.ndarray, changes: Sequence[Change], window: Window | None) -> Iterator[tuple[np.ndarray, At]]:
+    """`new` written from `old`, all or a window of it: each tile as it becomes, and where it stands."""
+    top, bottom, left, right = window or Window(0, old.shape[-2], 0, old.shape[-1])
+    across = min(max(right - left, 1), _PIXELS)
+    down = _PIXELS // across
+    for y in range(top, bottom, down):
+        for x in range(left, right, across):
+            at = slice(None), slice(y, min(y + down, bottom)), slice(x, min(x + across, right))
+            block = old[at].copy()
+            tile = block.reshape(len(block), -1)
+            for change in changes:
+                change(tile)
+            new[at] = block
+            yield tile, at
 
 
 def _mean_grey(olds: Sequence[np.ndarray], news: Sequence[np.ndarray], changes: Sequence[Change]) -> Tensor:
-    """The mean grey of all pictures after the changes, which are written to `news`."""
-    greys = torch.empty(1, 1, sum(x[0].size for x in olds))
+    """The mean grey [1, 1] of all pictures after the changes, which are written to `news`."""
+    greys = torch.empty(1, sum(x[0].size for x in olds))
     first = 0
     for old, new in zip(olds, news, strict=True):
-        grey = greys.numpy()[0, 0, first : first + old[0].size].reshape(old[0].shape)
+        grey = greys[0, first : first + old[0].size].numpy().reshape(old[0].shape)
         first += old[0].size
-        for tile, at in _tiles(old, Window(0, old.shape[-2], 0, old.shape[-1])):
-            for change in changes:
-                change(tile)
-            if changes:
-                new[at] = tile.reshape(new[at].shape)
-            grey[at[1:]] = (_grey(tile.astype(np.float32)) if len(tile) > 1 else tile).reshape(grey[at[1:]].shape)
-    return greys.mean(dim=(-3, -2, -1), keepdim=True)
+        for tile, at in _changed(old, new, changes, None):
+            into = grey[at[1:]]
+            into[...] = (_grey(tile.astype(np.float32)) if len(tile) > 1 else tile).reshape(into.shape)
+    return greys.mean(dim=(-2, -1), keepdim=True)
 
 
 def _grey(rgb: np.ndarray) -> np.ndarray:
@@ -106,7 +117,7 @@ def _brightened(ratio: float) -> Change:
 
 def _contrasted(ratio: float, mean: Tensor) -> Change:
     def change(tile: np.ndarray) -> None:
-        _blend(tile, tile.astype(np.float32), mean[0], ratio)
+        _blend(tile, tile.astype(np.float32), mean, ratio)
 
     return change
 

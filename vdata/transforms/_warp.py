@@ -23,8 +23,8 @@ from vdata.transforms.interpolation import InterpolationMode
 NEAREST = (InterpolationMode.NEAREST, InterpolationMode.NEAREST_EXACT)
 # Far into the positive numbers the cast to integers, which cuts, is the floor, and ten times as fast; and a millionth of a
 # pixel on, a place on a pixel's border belongs to the pixel after it, as `settled`.
-_FAR = 1 << 24
-_AHEAD = _FAR + 2**-21
+FAR = 1 << 24
+_AHEAD = FAR + 2**-21
 
 
 @dataclass(frozen=True)
@@ -71,24 +71,29 @@ def warped(x: Tensor, move: Move, how: How, fill: Fill = 0) -> Tensor:
     return blended(x, _grid_at(sources(move, x), x), mode, fill)
 
 
-def _axes(move: Map | Projective, x: Tensor, corner: bool = False) -> list[tuple[Tensor, Tensor]]:
+def axes(move: Map | Projective, device: torch.device, corner: bool = False) -> list[tuple[Tensor, Tensor]]:
     """The old place of new pixel (i, j) as sums, one[j] + other[i], of x, of y (and of the depth); float64 [w] or [R, w]."""
-    numbers = [_column(v, x) for v in move.inverse(move.size).matrix]
+    numbers = [_column(v, device) for v in move.inverse(move.size).matrix]
     shift = 0.0 if corner else 0.5
-    across = torch.arange(move.size[1], device=x.device, dtype=torch.float64) + shift
-    down = torch.arange(move.size[0], device=x.device, dtype=torch.float64) + shift
+    across = torch.arange(move.size[1], device=device, dtype=torch.float64) + shift
+    down = torch.arange(move.size[0], device=device, dtype=torch.float64) + shift
     return [(numbers[n] * across + numbers[n + 2], numbers[n + 1] * down) for n in range(0, len(numbers), 3)]
+
+
+def settling(places: Tensor) -> Tensor:
+    """Places on a line so far on that the cast to integers gives the pixel that holds each, `FAR` too many."""
+    return places + _AHEAD
 
 
 def _nearest_by_map(x: Tensor, move: Map | Projective, how: How, fill: Fill) -> Tensor:
     """`read_nearest` under a map whose places are sums of one number a row and one a column (over such a depth)."""
-    axes = _axes(move, x, how.corner)
-    if len(axes) == 2:
-        j, i = (((one + _AHEAD)[..., None, :] + other[..., :, None]).long().sub_(_FAR) for one, other in axes)
+    sums = axes(move, x.device, how.corner)
+    if len(sums) == 2:
+        j, i = ((settling(one)[..., None, :] + other[..., :, None]).long().sub_(FAR) for one, other in sums)
         return _picked(x, i, j, how.border, fill)
-    across, down, depth = (one[..., None, :] + other[..., :, None] for one, other in axes)
+    across, down, depth = (one[..., None, :] + other[..., :, None] for one, other in sums)
     most = max(x.shape[-2:])
-    j, i = ((p.div_(depth).clamp_(-2, most + 1) + _AHEAD).long().sub_(_FAR) for p in (across, down))
+    j, i = ((p.div_(depth).clamp_(-2, most + 1) + _AHEAD).long().sub_(FAR) for p in (across, down))
     return _picked(x, i, j.masked_fill_(depth <= 0, -1), how.border, fill)
 
 
@@ -108,17 +113,17 @@ def _picked(x: Tensor, i: Tensor, j: Tensor, border: str, fill: Fill) -> Tensor:
 
 def _grid_of(move: Map | Projective, x: Tensor) -> Tensor:
     """What `grid_sample` takes, [R or 1, h, w, 2], for a map whose places are sums of one number a row and one a column."""
-    axes = _axes(move, x)
-    rows = next((len(t) for pair in axes for t in pair if t.ndim == 2), 1)
+    sums = axes(move, x.device)
+    rows = next((len(t) for pair in sums for t in pair if t.ndim == 2), 1)
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     summed = lambda one, other: one.to(dtype)[..., None, :] + other.to(dtype)[..., :, None]
-    if len(axes) == 2:  # both coordinates of a place as one complex number: two sums in one pass, laid out as they are wanted
-        ends = [[(v * 2 / size - shift).to(dtype) for v, shift in zip(pair, (1, 0), strict=True)] for pair, size in zip(axes, x.shape[:-3:-1], strict=True)]
+    if len(sums) == 2:  # both coordinates of a place as one complex number: two sums in one pass, laid out as they are wanted
+        ends = [[(v * 2 / size - shift).to(dtype) for v, shift in zip(pair, (1, 0), strict=True)] for pair, size in zip(sums, x.shape[:-3:-1], strict=True)]
         one, other = (torch.complex(*(v.expand(rows, -1) for v in pair)) for pair in zip(*ends, strict=True))
         return torch.view_as_real(one[:, None, :] + other[:, :, None])
     grid = torch.empty((rows, *move.size, 2), dtype=dtype, device=x.device)
-    depth = summed(*axes[2])
-    for place, (one, other), size in zip((0, 1), axes, (x.shape[-1], x.shape[-2]), strict=False):
+    depth = summed(*sums[2])
+    for place, (one, other), size in zip((0, 1), sums, (x.shape[-1], x.shape[-2]), strict=False):
         grid[..., place] = summed(one * 2 / size, other * 2 / size) / depth - 1
     return grid.masked_fill_((depth <= 0).expand(grid.shape[:-1])[..., None], -9.0)  # behind the camera there is nothing
 
@@ -162,7 +167,7 @@ def _moved_by_index(x: Tensor, move: Map, border: str, fill: Fill) -> Tensor:
 def read_nearest(x: Tensor, at: Tensor, fill: Fill = 0, border: str = "constant") -> Tensor:
     """The pixel that holds each point of `at` ([h, w, 2] or [R, h, w, 2]), exactly, of any dtype."""
     known = torch.nan_to_num(at.double(), nan=-2.0, posinf=-2.0, neginf=-2.0)
-    j, i = ((known[..., axis] + _AHEAD).long().sub_(_FAR) for axis in (0, 1))
+    j, i = ((known[..., axis] + _AHEAD).long().sub_(FAR) for axis in (0, 1))
     return _picked(x, i, j, border, fill)
 
 
@@ -250,12 +255,12 @@ def _resampled(x: Tensor, move: Map, mode: InterpolationMode, how: How, fill: Fi
 def _line(scale: Any, shift: Any, new: int, x: Tensor) -> Tensor:
     """Old places of new pixel centres on one axis: float64 [new], or [R, new]."""
     centre = torch.arange(new, device=x.device, dtype=torch.float64) + 0.5
-    scale, shift = (_column(v, x) for v in (scale, shift))
+    scale, shift = (_column(v, x.device) for v in (scale, shift))
     return (centre - shift) / scale
 
 
-def _column(value: Any, x: Tensor) -> Any:
-    return torch.as_tensor(value).to(x.device, torch.float64)[:, None] if is_rows(value) else float(value)
+def _column(value: Any, device: torch.device) -> Any:
+    return torch.as_tensor(value).to(device, torch.float64)[:, None] if is_rows(value) else float(value)
 
 
 def _covered(scale: Any, shift: Any, old: int, new: int, x: Tensor) -> Tensor:
@@ -273,10 +278,10 @@ def weights(
     """
     at = _line(scale, shift, new, x)[..., None]
     pixel = torch.arange(old, device=x.device, dtype=torch.float64) + 0.5
-    stretch = 1 / abs(_column(scale, x))
+    stretch = 1 / abs(_column(scale, x.device))
     stretch = stretch[..., None] if isinstance(stretch, Tensor) else stretch
     spread = (torch.clamp(stretch, min=1.0) if isinstance(stretch, Tensor) else max(stretch, 1.0)) if antialias else 1.0
-    begin, size = (v[..., None] if isinstance(v, Tensor) else v for v in (_column(first, x), _column(count, x)))
+    begin, size = (v[..., None] if isinstance(v, Tensor) else v for v in (_column(first, x.device), _column(count, x.device)))
     if antialias:
         taps = _filter((pixel - at) / spread, mode, antialias)
         taps = torch.where((pixel > begin) & (pixel < begin + size), taps, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from vdata.transforms._check import probability
 from vdata.transforms._info import Info
 from vdata.transforms._pairs import by_shape
 from vdata.transforms._params import Params, rows_of
+from vdata.transforms._tiles import Window, in_tiles, tileable
 from vdata.transforms.color import ColorJitter
 
 Change = Callable[[Params, Any], Any]
@@ -49,21 +50,37 @@ class AsymmetricColorJitter(ColorJitter):
         return {"asymmetric": alone, "frames": frames}
 
     def apply(self, params: Params, sample: Leaves) -> Leaves:
+        return self.apply_seen(params, sample, {})
+
+    def apply_seen(self, params: Params, sample: Leaves, seen: Mapping[str, Window]) -> Leaves:
+        """`apply` where of some pictures only a window will be looked at: what lies outside of it may be anything."""
         pictures = {n: v for n, v in sample.items() if isinstance(v, (Image, Video))}
-        return {**sample, **self._jittered(params, pictures, params["asymmetric"], self.change)}
+        return {**sample, **self._jittered(params, pictures, params["asymmetric"], self.change, seen)}
 
     def apply_chosen(self, params: Params, batch: Batch) -> Batch:
         asymmetric = np.asarray(params["asymmetric"], np.int64)
-        change = lambda rows, part: self._jittered(rows_of(params, rows), part, asymmetric[rows[0]], self._changed)
+        change = lambda rows, part: self._jittered(rows_of(params, rows), part, asymmetric[rows[0]], self._changed, {})
         return by_shape(batch, self.read_by(batch), [asymmetric], change)
 
-    def _jittered(self, params: Params, pictures: Leaves, asymmetric: Any, change: Change) -> Leaves:
-        if asymmetric:
-            return {n: change(_own(params, n), v) for n, v in pictures.items()}
+    def _jittered(self, params: Params, pictures: Leaves, asymmetric: Any, change: Change, seen: Mapping[str, Window]) -> Leaves:
         kinds: dict[Any, list[str]] = {}
         for name, picture in pictures.items():
-            kinds.setdefault((type(picture), picture.shape[:-2], picture.dtype), []).append(name)
-        return {n: v for names in kinds.values() for n, v in _as_one(params, names, pictures, change).items()}
+            kind = name if asymmetric else (type(picture), picture.shape[:-2], picture.dtype)
+            kinds.setdefault(kind, []).append(name)
+        return {n: v for names in kinds.values() for n, v in self._as_one(params, names, pictures, change, seen).items()}
+
+    def _as_one(self, params: Params, names: list[str], pictures: Leaves, change: Change, seen: Mapping[str, Window]) -> Leaves:
+        """Pictures as one: every verb works pixel by pixel, but for the mean grey, which is then that of all."""
+        first, own, plain = pictures[names[0]], _own(params, names[0]), [pictures[n].plain() for n in names]
+        if all(tileable(p, own) for p in plain):
+            outs = in_tiles(plain, self.steps(own, first), [seen.get(n) for n in names])
+            return {n: pictures[n].like(out) for n, out in zip(names, outs)}
+        if len(names) == 1:
+            return {names[0]: change(own, first)}
+        lines = [p.flatten(-2) for p in plain]
+        changed = change(own, first.like(torch.cat(lines, -1).unsqueeze(-2))).plain()
+        parts = changed.squeeze(-2).split([line.shape[-1] for line in lines], -1)
+        return {n: pictures[n].like(part.reshape(pictures[n].shape)) for n, part in zip(names, parts)}
 
 
 def _either(first: np.ndarray, one: Params, other: Params) -> Params:
@@ -77,14 +94,3 @@ def _own(params: Params, name: str) -> Params:
             f"AsymmetricColorJitter drew for the pictures {sorted(params['frames'])}, but the sample has {name!r}: draw for it"
         )
     return params["frames"][name]
-
-
-def _as_one(params: Params, names: list[str], pictures: Leaves, change: Change) -> Leaves:
-    """Pictures side by side as one: every verb works pixel by pixel, but for the mean grey, which is then that of all."""
-    first = pictures[names[0]]
-    if len(names) == 1:
-        return {names[0]: change(_own(params, names[0]), first)}
-    lines = [pictures[n].plain().flatten(-2) for n in names]
-    changed = change(_own(params, names[0]), first.like(torch.cat(lines, -1).unsqueeze(-2))).plain()
-    parts = changed.squeeze(-2).split([line.shape[-1] for line in lines], -1)
-    return {n: pictures[n].like(part.reshape(pictures[n].shape)) for n, part in zip(names, parts)}

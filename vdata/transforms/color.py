@@ -6,7 +6,7 @@ with one entry a row of a stacked batch ([B, C, H, W], clips [B, T, C, H, W]).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,9 @@ from vdata.transforms._colour import (
 )
 from vdata.transforms._info import Info
 from vdata.transforms._op import op
+from vdata.transforms._params import row
 from vdata.transforms._photometric import Photometric
+from vdata.transforms._tiles import in_tiles, tileable
 from vdata.transforms.dtype import rescaled
 
 
@@ -83,27 +85,27 @@ def rgb_to_grayscale(inpt: Any, num_output_channels: int = 1) -> Any:
 
 @adjust_brightness.on(Image, Video)
 def _(x: Image | Video, brightness_factor: Any) -> Tensor:
-    ratio = factor(brightness_factor, "brightness_factor", x)
-    return on_colour(x.plain(), lambda rgb: clipped((wide := floating(rgb)) * over(ratio, wide), rgb.dtype))
+    ratio = _checked("brightness", brightness_factor, x)
+    return _coloured(x, "brightness", ratio, lambda rgb: clipped((wide := floating(rgb)) * over(ratio, wide), rgb.dtype))
 
 
 @adjust_contrast.on(Image, Video)
 def _(x: Image | Video, contrast_factor: Any) -> Tensor:
-    ratio = factor(contrast_factor, "contrast_factor", x)
+    ratio = _checked("contrast", contrast_factor, x)
     mean = lambda rgb: grey_of(rgb).mean(dim=(-3, -2, -1), keepdim=True)
-    return on_colour(x.plain(), lambda rgb: blend(rgb, mean(rgb), ratio))
+    return _coloured(x, "contrast", ratio, lambda rgb: blend(rgb, mean(rgb), ratio))
 
 
 @adjust_saturation.on(Image, Video)
 def _(x: Image | Video, saturation_factor: Any) -> Tensor:
-    ratio = factor(saturation_factor, "saturation_factor", x)
-    return on_colour(x.plain(), lambda rgb: rgb if rgb.shape[-3] == 1 else blend(rgb, grey_of(rgb), ratio))
+    ratio = _checked("saturation", saturation_factor, x)
+    return _coloured(x, "saturation", ratio, lambda rgb: rgb if rgb.shape[-3] == 1 else blend(rgb, grey_of(rgb), ratio))
 
 
 @adjust_hue.on(Image, Video)
 def _(x: Image | Video, hue_factor: Any) -> Tensor:
-    turn = factor(hue_factor, "hue_factor", x, -0.5, 0.5)
-    return on_colour(x.plain(), lambda rgb: rgb if rgb.shape[-3] == 1 or rgb.numel() == 0 else _turned(rgb, turn))
+    turn = _checked("hue", hue_factor, x)
+    return _coloured(x, "hue", turn, lambda rgb: rgb if rgb.shape[-3] == 1 or rgb.numel() == 0 else _turned(rgb, turn))
 
 
 @rgb_to_grayscale.on(Image, Video)
@@ -113,6 +115,19 @@ def _(x: Image | Video, num_output_channels: int) -> Tensor:
     rgb = colour_of(x.plain())
     grey = rgb if rgb.shape[-3] == 1 else luma(rgb).to(x.dtype)
     return grey.expand(*grey.shape[:-3], num_output_channels, *grey.shape[-2:]).clone()
+
+
+def _checked(name: str, value: Any, x: Image | Video) -> Any:
+    return factor(value, f"{name}_factor", x, *(-0.5, 0.5) if name == "hue" else ())
+
+
+def _coloured(x: Image | Video, name: str, value: Any, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """A verb done in tiles where that is quicker, else to the whole."""
+    plain = x.plain()
+    if not tileable(plain, (name,)):
+        return on_colour(plain, change)
+    each = torch.as_tensor(value, dtype=torch.float64).reshape(-1).tolist()
+    return in_tiles([plain], [[(name, number)] for number in each])[0]
 
 
 def _turned(x: Tensor, turn: Any) -> Tensor:
@@ -196,13 +211,22 @@ class ColorJitter(Photometric):
         return {"order": key.fold("order").permutation(len(_VERBS)), **factors}
 
     def change(self, params: Params, image: Image | Video) -> Image | Video:
+        if tileable(image.plain(), params):
+            return image.like(in_tiles([image.plain()], self.steps(params, image))[0])
         if isinstance(params["order"], np.ndarray):
             return self._change_rows(params, image)
-        names = list(_VERBS)
-        for i in params["order"]:
-            if names[i] in params:
-                image = _VERBS[names[i]](image, params[names[i]])
+        for name, number in self.steps(params, image)[0]:
+            image = _VERBS[name](image, number)
         return image
+
+    def steps(self, params: Params, image: Image | Video) -> list[list[tuple[str, Any]]]:
+        """The verbs in their order and their factors: of all, or of each row of a stacked batch."""
+        names = list(_VERBS)
+        for name in names:
+            if name in params:
+                _checked(name, params[name], image)
+        rows = [row(params, b) for b in range(len(image))] if isinstance(params["order"], np.ndarray) else [params]
+        return [[(names[i], each[names[i]]) for i in each["order"] if names[i] in each] for each in rows]
 
     def _change_rows(self, params: Params, image: Image | Video) -> Image | Video:
         """B pictures at once: in each of the steps, each verb does the rows whose turn it has."""

@@ -21,6 +21,7 @@ from vdata.transforms._check import put
 from vdata.transforms._fold import Fold
 from vdata.transforms._geometric import Geometric
 from vdata.transforms._info import Info
+from vdata.transforms._run import in_turn
 
 
 class Container(Transform):
@@ -85,7 +86,7 @@ class Container(Transform):
         """The sample through children in turn; once one makes several samples, the rest moves each of them."""
         samples: Any = [sample]
         several = False
-        for child, params in steps:
+        for child, params in in_turn(steps):
             outs = [child.apply(params, s) for s in samples]
             several = several or isinstance(outs[0], tuple)
             samples = [s for out in outs for s in (out if isinstance(out, tuple) else (out,))]
@@ -147,6 +148,12 @@ class Compose(Container):
     def windowed(self) -> bool:
         first = self.transforms[0]
         return not self.fuse and isinstance(first, Geometric) and first.windowed and set(self.needs) <= {"size"}
+
+    @property
+    def reduced(self) -> bool:
+        """Whether the first transform says what it makes smaller, from sizes alone."""
+        first = self.transforms[0]
+        return not self.fuse and isinstance(first, Geometric) and type(first).reduction is not Geometric.reduction and set(self.needs) <= {"size"}
 
     def draw(self, key: Key, info: Info) -> Params:
         return {"children": self.draw_all(key, info)[0]}

@@ -17,12 +17,10 @@ from vdata.transforms._base import Leaves, Transform, value
 from vdata.transforms._check import interval, probability, put
 from vdata.transforms._colour import floating, on_colour
 from vdata.transforms._info import Info, frame_of, second_frame
-from vdata.transforms._map import pixel_centres
 from vdata.transforms._pairs import by_shape, firsts, flow_to_mark, frames_differ, landing, marked
 from vdata.transforms._params import Params, rows_of
 from vdata.transforms._pixels import cast_rounded
 from vdata.transforms._rows import flat
-from vdata.transforms._warp import over
 
 
 @value
@@ -119,8 +117,7 @@ class RandomFlowErasing(Transform):
         assert name is not None
         picture = leaves[name]
         erased = rectangles(params, picture.canvas)
-        hit = covered(pixel_centres(picture.canvas, picture.device), erased)
-        out = {name: picture.like(on_colour(picture.plain(), lambda x: _mean_where(x, hit)))}
+        out = {name: picture.like(on_colour(picture.plain(), lambda x: _mean_in(x, erased)))}
         if mask is not None and flow is not None:
             out[mask] = marked(leaves[mask], covered(landing(leaves[flow]), erased))
         return out
@@ -146,6 +143,12 @@ def covered(at: Tensor, erased: np.ndarray) -> Tensor:
     return hit
 
 
-def _mean_where(x: Tensor, hit: Tensor) -> Tensor:
+def _mean_in(x: Tensor, erased: np.ndarray) -> Tensor:
+    """x with its mean colour in the rectangles [most, 4], or each row of it in its own of [B, most, 4]."""
     mean = cast_rounded(floating(x).mean((-2, -1), keepdim=True), x.dtype)
-    return torch.where(over(hit, x), mean, x)
+    out = x.clone()
+    rows = zip(out, mean, erased, strict=True) if erased.ndim == 3 else [(out, mean, erased)]
+    for picture, colour, rectangles in rows:
+        for top, left, bottom, right in rectangles.tolist():
+            picture[..., top:bottom, left:right] = colour
+    return out

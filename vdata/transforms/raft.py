@@ -14,7 +14,7 @@ from vdata.key import Key
 from vdata.tensors import Flow
 from vdata.transforms._base import Leaves, Transform, value
 from vdata.transforms._check import probability, put, size_pair
-from vdata.transforms._info import Info
+from vdata.transforms._info import Info, second_frame
 from vdata.transforms._pairs import remade
 from vdata.transforms._params import Params
 from vdata.transforms.asymmetric import AsymmetricColorJitter
@@ -137,7 +137,13 @@ class RAFTAugment(Transform):
         return self.parts.after(params, info)
 
     def apply(self, params: Params, sample: Leaves) -> Any:
-        return self.parts.apply(params, self._told(sample))
+        """The parts in turn; colours that the crop does not show, and whose mean the eraser does not take, are left out."""
+        (jitter, colours), (eraser, erased), (spatial, window) = self.parts.steps(params)
+        sample = self._told(sample)
+        seen = spatial.seen(window, sample)
+        if eraser.chosen(erased):
+            seen.pop(second_frame(sample), None)
+        return spatial.apply(window, eraser.apply(erased, jitter.apply_seen(colours, sample, seen)))
 
     def apply_chosen(self, params: Params, batch: Batch) -> Any:
         return self.parts.apply_rows(params, batch.replace(self._told(batch)))

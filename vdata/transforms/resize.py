@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate
 from vdata.tensors import Flow, Image, Mask, Video
 from vdata.transforms._base import Params, value
 from vdata.transforms._check import put, size_pair, whole
-from vdata.transforms._geometric import Geometric
+from vdata.transforms._geometric import Geometric, Reduction
 from vdata.transforms._map import Map
 from vdata.transforms._op import spatial
 from vdata.transforms._pixels import bilinear, cast_rounded, nearest
@@ -198,6 +198,9 @@ class Resize(Geometric):
             "max_size": self.max_size,
             "antialias": self.antialias,
         }
+
+    def reduction(self, params: Params, size: tuple[int, int]) -> Reduction | None:
+        return Reduction((0, 0, *size), resized_size(size, self.size, self.max_size), self.interpolation) if self.antialias else None
 
     def canvas(self, params: Params, sizes: np.ndarray) -> np.ndarray:
         return resized_sizes(sizes, self.size, self.max_size)

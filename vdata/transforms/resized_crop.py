@@ -13,7 +13,7 @@ from vdata.tensors import Flow, Image, Mask, TypedTensor, Video
 from vdata.transforms._base import Params, same_size, value
 from vdata.transforms._check import interval, put, size_pair
 from vdata.transforms._follow import new_pixels
-from vdata.transforms._geometric import Geometric
+from vdata.transforms._geometric import Geometric, Reduction
 from vdata.transforms._info import Info
 from vdata.transforms._map import Map
 from vdata.transforms._op import spatial
@@ -142,6 +142,9 @@ class RandomResizedCrop(Geometric):
 
     def after_window(self, leaf: TypedTensor, params: Params) -> TypedTensor:
         return resize(leaf, self.size, self.interpolation, antialias=self.antialias)
+
+    def reduction(self, params: Params, size: tuple[int, int]) -> Reduction | None:
+        return Reduction(self.window(params, size), self.size, self.interpolation) if self.antialias else None
 
     def canvas(self, params: Params, sizes: np.ndarray) -> np.ndarray:
         return np.broadcast_to(np.array(self.size, np.int64), sizes.shape)
