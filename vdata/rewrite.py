@@ -194,11 +194,12 @@ def _with_own_decode(stage: Stage) -> Stage:
 
 
 def fuse_decode_crop(stage: Stage) -> Stage:
-    """Decode, then a transform that reads only a window of the canvas: one step that decodes only the window."""
+    """Decode, then a transform that reads only a window of the canvas, or resizes: one step that decodes only the window, and
+    resizes pixels as the decoder left them."""
     if type(stage) is not Apply or not isinstance(stage.source, Decode):
         return stage
     decode = stage.source
-    if not (stage.transform.windowed or (decode.scale and stage.transform.reduced)):
+    if not (stage.transform.windowed or stage.transform.reduced):
         return stage
     return DecodeApply(decode.source, stage.transform, stage.path, stage.seed, decode)
 

@@ -72,8 +72,12 @@ class _Job:
         for name, value in leaves.items():
             if name in cut:
                 out[name] = done[name] if name in done else _contiguous(self.first.after_window(decoded[name], own))
+            elif name in others:
+                leaf = decoded.get(name, value)
+                moved = self.first.move(leaf if self.transform.reduced else _contiguous(leaf), name, placed, leaves)
+                out[name] = _contiguous(moved) if name in decoded else moved
             else:
-                out[name] = self.first.move(_contiguous(decoded.get(name, value)), name, placed, leaves) if name in others else value
+                out[name] = value
         return self.transform.apply_all(zip(self.transform.transforms[1:], self.params[1:], strict=True), out)
 
 
