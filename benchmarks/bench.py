@@ -232,7 +232,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--peers", type=lambda text: text.split(","), help="only these, as in vdata,dali")
     parser.add_argument("--photos", type=Path, help="a folder of JPEG files")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="one round over tiny data; also checks that all peers deliver the same kind of thing")
+    parser.add_argument("--quick", action="store_true", help="one round over tiny data: does it run?")
+    parser.add_argument("--check", action="store_true", help="first see that all peers deliver the same kind of thing (the tests do)")
     parser.add_argument("--json", type=Path, help="write all figures there")
     parser.add_argument("--plot", type=Path, help="draw them there")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "vdata-bench", help="where data is made and kept (%(default)s)")
@@ -244,15 +245,16 @@ def compared(name: str, folder: Path, given: argparse.Namespace) -> dict[str, An
     """A case measured, and its table printed."""
     module = load(name)
     module.prepare(folder, given.photos, given.quick)
-    if given.quick and hasattr(module, "CHECK"):
+    if given.check and hasattr(module, "CHECK"):
         module.CHECK(folder)
     warm(folder)
     peers = [peer for peer in module.PEERS if given.peers is None or peer in given.peers]
     runs = rounds(name, peers, folder, 1 if given.quick else given.rounds, given.quick)
     figures = summary(runs)
-    print(table(name, module, figures), end="\n\n", flush=True)
+    more = module.FIGURES(folder, given.quick) if hasattr(module, "FIGURES") else {}
+    print(table(name, module, figures), *(f"  {what}: {said}" for what, said in more.items()), sep="\n", end="\n\n", flush=True)
     aims = {"must": module.MUST, "stretch": module.STRETCH, "at_most": getattr(module, "AT_MOST", {})}
-    return {"title": module.TITLE, "unit": module.UNIT, **aims, "notes": module.NOTES, "figures": figures, "runs": runs}
+    return {"title": module.TITLE, "unit": module.UNIT, **aims, "notes": module.NOTES, "figures": figures, "more": more, "runs": runs}
 
 
 def main() -> None:

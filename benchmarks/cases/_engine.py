@@ -8,6 +8,7 @@ from typing import Any
 
 WORKERS = len(os.sched_getaffinity(0))
 
+
 class Items:
     """`count` items, number i made by make(i)."""
 

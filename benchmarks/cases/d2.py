@@ -84,6 +84,7 @@ def _raft(folder: Path, count: int) -> Iterator[dict[str, Any]]:
 
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    torch.manual_seed(0)
     rng, jitter = np.random.default_rng(0), ColorJitter(**JITTER)
     one, two, flow = _pairs(folder)
     for n in range(count):
@@ -153,18 +154,18 @@ def _torchvision(folder: Path, count: int) -> Iterator[dict[str, Any]]:
 
 
 def CHECK(folder: Path) -> None:
-    """All deliver the same kinds of tensors; frames as bright as each other, flows as long, to a third."""
+    """All deliver the same kinds of tensors; frames as bright as each other, flows as long, to two fifths: pictures and scales differ."""
     import torch
 
     seen = {}
     for peer, sample in (("vdata", delivered), ("raft", _raft), ("torchvision", _torchvision)):
-        outs = [[out[name].as_subclass(torch.Tensor) for name in NAMES] for out in sample(folder, 8)]
+        outs = [[out[name].as_subclass(torch.Tensor) for name in NAMES] for out in sample(folder, 16)]
         for one, two, flow in outs:
             assert one.shape == two.shape == (3, *CROP) and one.dtype == two.dtype == torch.uint8, (peer, one.shape, one.dtype)
             assert flow.shape == (2, *CROP) and flow.dtype == torch.float32, (peer, flow.shape, flow.dtype)
-        seen[peer] = sum(one.double().mean() for one, _, _ in outs) / 8, sum(flow.double().norm(dim=0).mean() for _, _, flow in outs) / 8
+        seen[peer] = sum(one.double().mean() for one, _, _ in outs) / 16, sum(flow.double().norm(dim=0).mean() for _, _, flow in outs) / 16
     for bright, long in seen.values():
-        assert abs(bright / seen["vdata"][0] - 1) < 0.33 and abs(long / seen["vdata"][1] - 1) < 0.33, seen
+        assert abs(bright / seen["vdata"][0] - 1) < 0.4 and abs(long / seen["vdata"][1] - 1) < 0.4, seen
 
 
 PEERS = {"vdata": ours, "raft": raft, "torchvision": torchvision}
