@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 # A file may import from lower floors, and from its own folder.
 FLOORS = [
-    {"cluster", "errors", "key", "once", "order", "pool", "progress", "slabs", "urls"},
+    {"cluster", "errors", "key", "once", "optional", "order", "pool", "progress", "slabs", "urls"},
     {"blend", "executors", "field", "encoded", "planes", "remote", "tensors", "batch", "table", "files", "shards"},
     {"annotations", "card", "codecs", "transforms", "seek", "source", "plan", "sharded", "metrics", "elsewhere"},
     {"survey", "rewrite", "reencode", "describe", "fetching", "find", "own", "viz"},
@@ -26,7 +26,7 @@ FLOORS = [
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 # Within a floor, who may import whom; and the few lazy imports that point up.
 SIDEWAYS = {
-    ("key", "errors"), ("order", "key"), ("urls", "errors"), ("cluster", "errors"), ("shards", "remote"), ("encoded", "field"), ("batch", "tensors"), ("batch", "planes"), ("shards", "field"), ("files", "shards"),
+    ("key", "errors"), ("order", "key"), ("urls", "errors"), ("cluster", "errors"), ("shards", "remote"), ("encoded", "field"), ("batch", "tensors"), ("shards", "field"), ("files", "shards"),
     ("encoded", "files"), ("files", "table"), ("plan", "source"),  ("sharded", "source"), ("rewrite", "survey"), ("describe", "survey"),
     ("__main__", "datasets"), ("__main__", "cache_commands"),
 }  # fmt: skip

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
-
-@lru_cache(None)
-def _opencv() -> Any:
-    try:
-        import cv2
-    except ImportError:
-        return None
-    return cv2
+from vdata.optional import opencv
 
 
 def interleaved(x: Tensor) -> bool:
@@ -37,7 +27,7 @@ def planes(x: Tensor, out: Tensor | None = None) -> Tensor:
         return x.contiguous() if out is None else out.copy_(x)
     out = torch.empty(x.shape, dtype=x.dtype, device="cpu") if out is None else out
     pixels, to = x.permute(1, 2, 0).numpy(), out.numpy()
-    if (cv2 := _opencv()) is not None and out.is_contiguous():
+    if (cv2 := opencv()) is not None and out.is_contiguous():
         cv2.split(pixels, [to[0], to[1], to[2]])
     else:
         np.copyto(to, pixels.transpose(2, 0, 1))

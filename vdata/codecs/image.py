@@ -22,6 +22,7 @@ from torch import Tensor
 from vdata.codecs import header, png16, ppm, turbo
 from vdata.codecs.header import Header, Window
 from vdata.errors import DecodeError
+from vdata.optional import opencv
 
 MODES = ("RGB", "unchanged")
 
@@ -292,11 +293,24 @@ def _samples(picture: pillow.Image) -> Tensor:
 
 
 def _colour16(data: bytes | memoryview, head: Header, window: Window | None, orient: bool) -> Tensor:
-    """uint16 [2, 3 or 4, H, W]; see png16 for why the file is read twice."""
+    """uint16 [2, 3 or 4, H, W]; see png16 for why Pillow reads the file twice. OpenCV needs a third of that."""
+    if (pixels := _opencv_colour16(data, head)) is not None:
+        top, left, high, wide = _stored(head, window, orient)
+        part = _upright(pixels[top : top + high, left : left + wide], head.orientation if orient else 1)
+        return torch.from_numpy(np.ascontiguousarray(part[..., ::-1].transpose(2, 0, 1)))
     readings = [_opened(data, head, raw_mode) for raw_mode in png16.RAW_MODES[head.colour]]
     bands = torch.cat([_samples(_part(reading, head, window, orient)) for reading in readings]).numpy()
     high, low = bands[png16.HIGH[head.colour]], bands[png16.LOW[head.colour]]
     return torch.from_numpy(high.astype(np.uint16) << 8 | low)
+
+
+def _opencv_colour16(data: bytes | memoryview, head: Header) -> np.ndarray | None:
+    """uint16 [H, W, 3], blue first, of a PNG that is red, green and blue and nothing else; None: Pillow's to read, or to refuse."""
+    if head.colour != 2 or (cv2 := opencv()) is None or not png16.is_whole(data, 6 * head.width, head.height):
+        return None
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    good = pixels is not None and pixels.dtype == np.uint16 and pixels.shape == (head.height, head.width, 3)
+    return pixels if good else None
 
 
 def _as_rgb(samples: Tensor) -> Tensor:

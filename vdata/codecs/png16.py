@@ -35,6 +35,21 @@ def check(data: bytes | memoryview) -> None:
             raise DecodeError(f"the PNG's chunk {name.decode('latin-1')} has a wrong checksum", byte=at - 8)
 
 
+def is_whole(data: bytes | memoryview, row: int, height: int) -> bool:
+    """Whether a PNG, not interlaced, holds `height` rows of `row` bytes: OpenCV says nothing of those that it had to make up."""
+    view = memoryview(data)
+    if view[28]:  # interlaced
+        return False
+    stream, room = zlib.decompressobj(), height * (row + 1)
+    for name, at, length in png_chunks(view):
+        if name == b"IDAT":
+            try:
+                room -= len(stream.decompress(view[at : at + length], room + 1))
+            except zlib.error:
+                return False
+    return room == 0
+
+
 def write(samples: np.ndarray) -> bytes:
     """A PNG of uint16 [H, W] (grey) or [H, W, 3] (RGB). The same array gives the same bytes."""
     height, width = samples.shape[:2]
