@@ -260,3 +260,22 @@ def test_what_cannot_be_packed_says_so(tmp_path):
 
 
 VdataErrors = (PlanError, ShardError)
+
+
+def test_files_of_anybodys_tars_keep_their_names(tmp_path):
+    """So that other readers of the packed tars find the extensions that they found before."""
+    import tarfile
+
+    (tmp_path / "a").mkdir()
+    with tarfile.open(tmp_path / "a/a.tar", "w") as tar:
+        for name, data in (("x.cls", b"3"), ("x.txt", b"there")):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    vdata.open(tmp_path / "a").pack(tmp_path / "b")
+    (shard,) = (tmp_path / "b").glob("*.tar")
+    with tarfile.open(shard) as tar:
+        assert sorted(tar.getnames()) == ["x.cls", "x.txt"]
+    (sample,) = webdataset.WebDataset(str(shard), shardshuffle=False)
+    assert (sample["cls"], sample["txt"]) == (b"3", b"there")
+    assert vdata.open(tmp_path / "b")[0]["txt"] == "there"

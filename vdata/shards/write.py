@@ -60,7 +60,7 @@ class GrowingShard:
 
     def add(self, key: str, parts: Members, columns: Mapping[str, int | float]) -> None:
         """Write a sample that was checked."""
-        self.tar.write({"__key__": quote_key(key), **{f"{field}.{suffix}": data for field, (suffix, data) in parts.items()}})
+        self.tar.write({"__key__": quote_key(key), **{extension(field, suffix): data for field, (suffix, data) in parts.items()}})
         summary = {field: (suffix, len(data), crc32c(data)) for field, (suffix, data) in parts.items()}
         self.samples.append(_Given(key, summary, columns))
 
@@ -92,11 +92,11 @@ class GrowingShard:
             raise self._altered(url)
         rows = []
         for (name, parts), given in zip(found, self.samples, strict=True):
-            expected = {f"{field}.{suffix}": rest for field, (suffix, *rest) in given.parts.items()}
+            expected = {extension(field, suffix): rest for field, (suffix, *rest) in given.parts.items()}
             actual = {extension: [m.size, crc32c(data[m.offset : m.offset + m.size])] for extension, m in parts.items()}
             if name != quote_key(given.key) or actual != expected:
                 raise self._altered(url, given.key)
-            placed = {field: Part(suffix, parts[f"{field}.{suffix}"], crc) for field, (suffix, _, crc) in given.parts.items()}
+            placed = {field: Part(suffix, parts[extension(field, suffix)], crc) for field, (suffix, _, crc) in given.parts.items()}
             rows.append(Row(given.key, placed, dict(given.columns)))
         return rows
 
@@ -301,3 +301,8 @@ def _check_field(name: str) -> None:
     if not name.isidentifier() or name != name.lower() or name.startswith("_"):
         rule = "a lower-case identifier that does not begin with '_'"
         raise PlanError(f"{name!r} cannot name a field in a shard: rename it to {rule}")
+
+
+def extension(field: str, suffix: str) -> str:
+    """What a field's file is called behind its key: "image.png"; one that anybody's tar called "jpg" is that again."""
+    return field if field == suffix else f"{field}.{suffix}"
