@@ -157,7 +157,7 @@ def preview(source: str, split: str | None, root: str | None, fake: bool, output
 @click.option("--longest", type=int, help="Make pictures smaller whose longer side has more pixels, and all that lies on them.")
 @click.option("--format", type=click.Choice(["jpeg", "webp", "png"]), help="Encode pictures of other formats anew.")
 @click.option("--quality", default=90, show_default=True, help="Of JPEG and WebP, 1 to 100.")
-@click.option("--restart-markers", is_flag=True, help="With --format jpeg: encode all pictures anew, so that decoders can begin at any row.")
+@click.option("--restart-markers", is_flag=True, help="Put markers into JPEGs, without loss, so that windows are decoded faster.")
 @click.option("--overwrite", is_flag=True, help="Replace a data set that is already there.")
 def pack(source: str, split: str | None, root: str | None, fake: bool, url: str, bytes_per_shard: str, **options: Any) -> None:
     """Write SOURCE to shards in the folder URL. After a kill, the same command finishes what it began."""

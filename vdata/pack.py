@@ -67,7 +67,9 @@ def pack(
     format      "jpeg" (4:2:0, grey stays grey), "webp" (which has no grey) or "png": pictures of other formats are encoded anew, as
                 are those that `longest` makes smaller (by default in the format that they had)
     quality     of JPEG and WebP, 1 to 100; 100 is lossless for WebP
-    restart_markers   with format="jpeg": encode all pictures anew, with a marker after every row of blocks, where decoders can begin
+    restart_markers   put a marker after every row of blocks of JPEGs, without loss (about 0.3 % more bytes, 50 ms each), and a list of
+                where each begins: vdata then decodes a window without what lies above and below it. Those of which this cannot be made
+                (progressive ones, say) keep their bytes
     quiet       no progress bar (default: one where the output is a terminal)
 
     Broken samples of a pipe with `.decode(on_error="skip")` are left out, and a warning says how many. A shard with too large

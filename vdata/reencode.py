@@ -1,4 +1,4 @@
-"""Pictures written anew while packing: not larger than need be, in one format, with restart markers."""
+"""Pictures written anew while packing: not larger than need be, in one format; JPEGs with restart markers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from PIL import Image as pillow
 
 from vdata import codecs
+from vdata.codecs.rows import with_rows
 from vdata.encoded import Encoded
 from vdata.errors import PlanError
 from vdata.field import Field
@@ -56,23 +57,19 @@ class Reencode:
             raise PlanError(f"format is one of {', '.join(map(repr, _SUFFIX))}, or None, got {self.format!r}")
         if not (type(self.quality) is int and 1 <= self.quality <= 100):
             raise PlanError(f"quality is a whole number from 1 to 100, got {self.quality!r}")
-        if self.restart_markers and self.format != "jpeg":
-            raise PlanError(
-                "restart_markers=True needs format='jpeg': they are put in by encoding anew, and into a JPEG that keeps its bytes nothing here can put them"
-            )
 
     def fields(self, known: Mapping[str, Field]) -> dict[str, Field]:
         """What is known of the fields afterwards."""
         return dict(known) if self.longest is None else {name: replace(field, shape=()) for name, field in known.items()}
 
     def __call__(self, sample: Mapping[str, Any]) -> Mapping[str, Any]:
-        if self.longest is None and self.format is None:
+        if self.longest is None and self.format is None and not self.restart_markers:
             return sample
         new = dict(sample) if self.longest is None else self._not_longer(sample, self.longest)
         for name, given in sample.items():
             if _is_picture(given):
                 try:
-                    new[name] = self._written(given, new[name])
+                    new[name] = self._with_rows(self._written(given, new[name]))
                 except PlanError as error:
                     raise PlanError(f"pack: field {name!r} of sample {sample.get('__key__')!r}: {error}") from None
         return new
@@ -82,11 +79,16 @@ class Reencode:
         decoded = {n: codecs.decode(v, mode="unchanged") if isinstance(v, Encoded) else v for n, v in sample.items()}
         return dict(Compose([_NotLonger(longest)])(decoded, key=Key.of(0)))  # draws nothing: any key will do
 
+    def _with_rows(self, picture: Encoded | Image) -> Encoded | Image:
+        if not self.restart_markers or not isinstance(picture, Encoded) or codecs.kind(picture.data) != "jpeg":
+            return picture
+        return replace(picture, data=with_rows(picture.data))
+
     def _written(self, given: Encoded | Image, new: Encoded | Image) -> Encoded | Image:
         kind = codecs.kind(given.data) if isinstance(given, Encoded) else ""
         format = self.format or (kind if kind in _SUFFIX else "png")
         same_size = new is given or _size(new) == _size(given)
-        if isinstance(given, Encoded) and same_size and self.format in (None, kind) and not self.restart_markers:
+        if isinstance(given, Encoded) and same_size and self.format in (None, kind):
             return given
         if isinstance(given, Image) and self.format is None:
             return new  # written without loss, as tensors are
@@ -94,7 +96,7 @@ class Reencode:
         if format == "png":
             suffix, data = codecs.encode(image)
         else:
-            suffix, data = _SUFFIX[format], _compressed(image, format, self.quality, self.restart_markers)
+            suffix, data = _SUFFIX[format], _compressed(image, format, self.quality)
         if isinstance(given, Encoded):
             return replace(given, data=data, suffix=suffix)
         field = codecs.field_of(image, suffix)
@@ -111,7 +113,7 @@ def _size(picture: Encoded | Image) -> tuple[int, int]:
     return codecs.size(picture) if isinstance(picture, Encoded) else picture.canvas
 
 
-def _compressed(image: Image, format: str, quality: int, restart_markers: bool) -> bytes:
+def _compressed(image: Image, format: str, quality: int) -> bytes:
     if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] not in _CHANNELS[format]:
         raise PlanError(
             f"format={format!r} holds uint8 pictures of {' or '.join(map(str, _CHANNELS[format]))} channels, this is {image.dtype} {list(image.shape)}: "
@@ -119,8 +121,7 @@ def _compressed(image: Image, format: str, quality: int, restart_markers: bool) 
         )
     pixels = image.plain().cpu().movedim(0, -1).contiguous().numpy()
     picture = pillow.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    # A marker after every row of blocks: a decoder can begin at each of them.
-    how = {"restart_marker_rows": 1} if restart_markers else {"lossless": quality == 100} if format == "webp" else {}
+    how = {"lossless": quality == 100} if format == "webp" else {}
     file = io.BytesIO()
     try:
         picture.save(file, format.upper(), quality=quality, **how)

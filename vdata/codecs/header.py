@@ -20,6 +20,7 @@ MAX_PIXELS = 178_956_970 // 2
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Start of frame: every C0..CF but the tables DHT (C4), JPG (C8) and DAC (CC).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+ROWS = b"vdata rows\0"  # what begins the segment APP9 of JPEGs that list them
 _JPEG_ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})  # markers without a length
 
 Window = tuple[int, int, int, int]
@@ -30,7 +31,8 @@ class Header:
     """A picture's stored size, before its EXIF orientation (1 to 8) is applied; `depth`, `colour` as PNG has them.
 
     Of a JPEG: `frame`, the byte of its frame header; `rows`, how many rows of pixels a row of its blocks has; `usual`, whether
-    it is as nearly all are (8 bits, Huffman, YCbCr), so that decoders agree on its pixels.
+    it is as nearly all are (8 bits, Huffman, YCbCr), so that decoders agree on its pixels; `listed`, the byte at which it lists where
+    its rows of blocks begin, 0 if it does not (see rows.py).
     """
 
     kind: str
@@ -42,6 +44,7 @@ class Header:
     frame: int = 0
     rows: int = 0
     usual: bool = False
+    listed: int = 0
 
     def size(self, orient: bool = True) -> tuple[int, int]:
         """(height, width) as delivered: orientations 5 to 8 swap the sides."""
@@ -139,7 +142,7 @@ def _png(data: memoryview) -> Header:
 
 
 def _jpeg(data: memoryview) -> Header:
-    at, orientation, adobe = 2, 1, 1
+    at, orientation, adobe, listed = 2, 1, 1, 0
     while True:
         marker = data[at + 1]
         if data[at] != 0xFF or marker == 0xFF:  # stray bytes between segments and fill bytes: libjpeg passes over both
@@ -156,9 +159,11 @@ def _jpeg(data: memoryview) -> Header:
         if marker in _JPEG_FRAMES:
             depth, height, width, components = struct.unpack_from(">BHHB", data, at + 4)
             parts = bytes(data[at + 10 : at + 10 + 3 * components])
-            rows = 8 * max((v & 15 for v in parts[1::3]), default=1)
+            rows = 8 * max((v & 15 for v in parts[1::3]), default=1) if components > 1 else 8
             usual = depth == 8 and marker <= 0xC2 and components == 3 and adobe == 1 and parts[::3] != b"RGB"
-            return Header("jpeg", height, width, orientation, frame=at, rows=rows, usual=usual)
+            return Header("jpeg", height, width, orientation, frame=at, rows=rows, usual=usual, listed=listed)
+        if marker == 0xE9 and bytes(data[at + 4 : at + 4 + len(ROWS)]) == ROWS:
+            listed = at + 4
         if marker == 0xEE and length >= 14 and bytes(data[at + 4 : at + 9]) == b"Adobe":
             adobe = data[at + 15]  # the transform: 1 is YCbCr
         if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0" and orientation == 1:

@@ -19,7 +19,7 @@ from PIL import Image as pillow
 from PIL import features
 from torch import Tensor
 
-from vdata.codecs import header, png16, ppm, turbo
+from vdata.codecs import header, png16, ppm, rows, turbo
 from vdata.codecs.header import Header, Window
 from vdata.errors import DecodeError
 from vdata.optional import opencv
@@ -85,7 +85,8 @@ def decode(
         if head.kind == "png" and head.depth == 16 and head.colour in png16.RAW_MODES:
             samples = _colour16(data, head, window, orient)
         else:
-            part = _part(_opened(data, head, window=_stored(head, window, orient)), head, window, orient)
+            needed = _needed(data, head, window, orient)
+            part = _part(_opened(*needed), needed[2], head.orientation if orient else 1)
             samples = _samples(_converted(part, mode))
             if mode == "unchanged" and head.depth > 8 and samples.dtype == torch.uint8:
                 told = f"Pillow reads this {head.kind.upper()} of {head.depth} bits a sample only as 8 bits"
@@ -104,21 +105,25 @@ class Jpeg(NamedTuple):
 
 def decode_windows(asked: Sequence[Jpeg]) -> list[Tensor]:
     """`decode` of windows of JPEGs in mode "RGB", the pixels as they lie in memory: [3, H, W] as a view of [H, W, 3]."""
-    quick: dict[int, Window] = {}
-    for i, (data, head, window, orient) in enumerate(asked):
-        header.check_pixels(head.height, head.width)
-        if head.usual and _ends(data):
-            quick[i] = _stored(head, window, orient)
-    found = dict(zip(quick, turbo.windows([(asked[i].data, window) for i, window in quick.items()]), strict=True))
+    parts = [_needed(*jpeg) for jpeg in asked]
+    quick = [i for i, (_, head, _) in enumerate(parts) if head.usual and _ends(asked[i].data)]
+    found = dict(zip(quick, turbo.windows([(parts[i][0], parts[i][2]) for i in quick]), strict=True))
     out = []
-    for i, (data, head, window, orient) in enumerate(asked):
+    for i, (jpeg, part) in enumerate(zip(asked, parts, strict=True)):
+        turn = jpeg.head.orientation if jpeg.orient else 1
         if (pixels := found.get(i)) is not None:
-            pixels = _upright(pixels, head.orientation if orient else 1)
+            pixels = _upright(pixels, turn)
         else:
-            picture = _opened(data, head, window=_stored(head, window, orient))
-            pixels = np.array(_converted(_part(picture, head, window, orient), "RGB"))
+            pixels = np.array(_converted(_part(_opened(*part), part[2], turn), "RGB"))
         out.append(torch.from_numpy(pixels).permute(2, 0, 1))
     return out
+
+
+def _needed(data: bytes | memoryview, head: Header, window: Window | None, orient: bool) -> tuple[bytes | memoryview, Header, Window]:
+    """The file, its header and the window where it is stored; of a JPEG that lists its rows only those that the window needs."""
+    header.check_pixels(head.height, head.width)
+    stored = _stored(head, window, orient)
+    return rows.sliced(data, head, stored) if head.listed and _ends(data) else (data, head, stored)
 
 
 def decode_reduced(jpeg: Jpeg, size: tuple[int, int], interpolation: str, by: int) -> Tensor:
@@ -156,7 +161,7 @@ def decode_mask(data: bytes | memoryview, *, window: Window | None = None, orien
         mode = "L" if len(samples) == 1 else "RGB"
     else:
         head = _checked(data)
-        part = _part(_opened(data, head), head, window, orient)
+        part = _part(_opened(data, head), _stored(head, window, orient), head.orientation if orient else 1)
         mode = part.mode
         samples = _samples(part)
         if head.kind == "png" and mode == "L" and head.depth < 8:
@@ -195,7 +200,7 @@ def _checked(data: bytes | memoryview) -> Header:
     return head
 
 
-def _opened(data: bytes | memoryview, head: Header, raw_mode: str = "", window: Window | None = None) -> pillow.Image:
+def _opened(data: bytes | memoryview, head: Header, window: Window | None = None, raw_mode: str = "") -> pillow.Image:
     """The loaded picture in its stored frame; of a JPEG with a window there, nothing that lies well below it.
 
     One format is tried, so no other reader ever sees the bytes.
@@ -242,12 +247,11 @@ def _stored(head: Header, window: Window | None, orient: bool) -> Window:
     return top, left, high, wide
 
 
-def _part(picture: pillow.Image, head: Header, window: Window | None, orient: bool) -> pillow.Image:
-    """The window of the delivered frame: cropped where it is stored, then turned, so that little is moved."""
-    top, left, high, wide = _stored(head, window, orient)
+def _part(picture: pillow.Image, window: Window, turn: int) -> pillow.Image:
+    """The window, cropped where it is stored and then turned, so that little is moved."""
+    top, left, high, wide = window
     if (wide, high) != picture.size:
         picture = picture.crop((left, top, left + wide, top + high))
-    turn = head.orientation if orient else 1
     return picture.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else picture
 
 
@@ -298,8 +302,9 @@ def _colour16(data: bytes | memoryview, head: Header, window: Window | None, ori
         top, left, high, wide = _stored(head, window, orient)
         part = _upright(pixels[top : top + high, left : left + wide], head.orientation if orient else 1)
         return torch.from_numpy(np.ascontiguousarray(part[..., ::-1].transpose(2, 0, 1)))
-    readings = [_opened(data, head, raw_mode) for raw_mode in png16.RAW_MODES[head.colour]]
-    bands = torch.cat([_samples(_part(reading, head, window, orient)) for reading in readings]).numpy()
+    stored, turn = _stored(head, window, orient), head.orientation if orient else 1
+    readings = [_opened(data, head, raw_mode=raw_mode) for raw_mode in png16.RAW_MODES[head.colour]]
+    bands = torch.cat([_samples(_part(reading, stored, turn)) for reading in readings]).numpy()
     high, low = bands[png16.HIGH[head.colour]], bands[png16.LOW[head.colour]]
     return torch.from_numpy(high.astype(np.uint16) << 8 | low)
 

@@ -77,7 +77,16 @@ def floating(x: Tensor) -> Tensor:
 
 def clipped(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Floats (written over) as `dtype`: what is beyond black and white becomes black and white."""
-    return x.clamp_(0, min(greatest(dtype), _BELOW_2_63)).to(dtype)
+    return cut_off(x.clamp_(0, min(greatest(dtype), _BELOW_2_63)), dtype)
+
+
+def cut_off(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Floats that lie within the range of `dtype` as that; of integers without their fractions."""
+    if dtype != torch.uint8 or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+        return x.to(dtype)
+    out = torch.empty_like(x, dtype=dtype)
+    np.copyto(out.numpy(), x.numpy(), casting="unsafe")  # five times as fast as torch
+    return out
 
 
 def luma(x: Tensor) -> Tensor:

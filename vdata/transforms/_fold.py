@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -27,17 +28,20 @@ from vdata.transforms._info import Info, second_frame
 from vdata.transforms._map import Map, Move, pixel_centres, push_flow
 from vdata.transforms._params import Params, collapsed, rows_of
 from vdata.transforms._pixels import colour
+from vdata.transforms._planes import by_bits, has_bits, where
 from vdata.transforms._rows import alike, joined_again, rejoin, take
 from vdata.transforms._run import InTurn
 from vdata.transforms._warp import (
     NEAREST,
     How,
+    axes,
     between,
     over,
     permutes,
     read_flow,
     read_nearest,
     rows_in,
+    sources,
     warped,
 )
 from vdata.transforms.interpolation import InterpolationMode
@@ -58,7 +62,7 @@ class Step:
 class Fold(InTurn):
     """A run of geometric transforms, one after the other, as one."""
 
-    def leaf(self, children: Sequence[Geometric], leaf: TypedTensor, placed: Any, sizes: Any, frame: str) -> TypedTensor:
+    def leaf(self, children: Sequence[Geometric], leaf: TypedTensor, placed: Any, moves: Any, sizes: Any, frame: str) -> TypedTensor:
         return _folded(children, leaf, placed, sizes, frame)
 
     def apply_rows(self, params: Sequence[Params], batch: Batch) -> Batch:
@@ -193,26 +197,53 @@ def _walk(x: Tensor, steps: Sequence[Step]) -> tuple[Tensor, Tensor]:
 def _raster(leaf: TypedTensor, steps: Sequence[Step]) -> Tensor:
     x = leaf.plain()
     modes = [m for s in steps if (m := _mode(s)) is not None]
+    fills = [new_pixels(leaf, s.fill) for s in steps]
     if not modes or x.numel() == 0:
-        for step in steps:
+        for step, fill in zip(steps, fills, strict=True):
             how = step.how if not isinstance(leaf, Mask) else How(border=step.how.border)
-            x = warped(x, step.move, how, new_pixels(leaf, step.fill))
+            x = warped(x, step.move, how, fill)
         return x
-    at, left = _walk(x, steps)
-    move, antialias = composed(steps), any(s.how.antialias for s in steps)
-    if isinstance(leaf, Mask) or modes[0] in NEAREST:
-        out = read_nearest(x, at, border="edge")
-    elif isinstance(move, Map) and move.upright:
-        out = warped(x, move, How(modes[0], antialias, window=_seen_window(steps)))
-    elif antialias:
-        out = _averaged(x, at, modes[0])
-    else:
-        out = between(x, at, modes[0], x)
-    for number, step in enumerate(steps, 1):
-        new = left == number
-        if bool(new.any()):
-            out = torch.where(over(new, out), colour(out, new_pixels(leaf, step.fill)), out)
+    mode = InterpolationMode.NEAREST_EXACT if isinstance(leaf, Mask) or modes[0] in NEAREST else modes[0]
+    move = composed(steps)
+    if not isinstance(move, Map):
+        at, left = _walk(x, steps)
+        outside = [left == number for number in range(1, len(steps) + 1)]
+        out = _averaged(x, at, mode) if any(s.how.antialias for s in steps) and mode not in NEAREST else _read_at(x, at, mode)
+        return _filled(out, outside, fills)
+    outside = [_beyond(composed(steps[number:]), step.size, x) for number, step in enumerate(steps)]
+    if has_bits(x) and not move.rowed:
+        return by_bits(x, lambda bits: _filled(warped(bits, move, How(border="edge")), outside, [255 * bool(f) for f in fills]))
+    return _filled(_by_map(x, move, mode, steps), outside, fills)
+
+
+def _by_map(x: Tensor, move: Map, mode: InterpolationMode, steps: Sequence[Step]) -> Tensor:
+    antialias = mode not in NEAREST and any(s.how.antialias for s in steps)
+    if mode not in NEAREST and move.upright:
+        return warped(x, move, How(mode, antialias, window=_seen_window(steps)))
+    return _averaged(x, sources(move, x), mode) if antialias else warped(x, move, How(mode, border="edge", blends=True))
+
+
+def _read_at(x: Tensor, at: Tensor, mode: InterpolationMode) -> Tensor:
+    return read_nearest(x, at, border="edge") if mode in NEAREST else between(x, at, mode, x)
+
+
+def _filled(out: Tensor, outside: Sequence[Tensor | None], fills: Sequence[Any]) -> Tensor:
+    """Pixels beyond the canvas of a step are new by it; by the last of those that they left."""
+    for new, fill in zip(outside, fills, strict=True):
+        if new is not None and bool(new.any()):
+            out = where(over(new, out), colour(out, fill), out)
     return out
+
+
+def _beyond(move: Move, size: tuple[int, int], x: Tensor) -> Tensor | None:
+    """Which new pixels come from beyond a canvas of `size`, bool [h, w] or [R, h, w]; None where the map's ends say none."""
+    assert isinstance(move, Map)
+    found: list[Tensor] = []
+    for (one, other), side in zip(axes(move, x.device), reversed(size), strict=True):
+        first, last = (float((one.amin(-1) + other.amin(-1)).min()), float((one.amax(-1) + other.amax(-1)).max()))
+        place = one[..., None, :] + other[..., :, None] if first < 0 or last >= side else one
+        found += [place < 0] * (first < 0) + [place >= side] * (last >= side)
+    return reduce(torch.logical_or, found) if found else None
 
 
 def _seen_window(steps: Sequence[Step]) -> tuple[Any, Any, Any, Any]:

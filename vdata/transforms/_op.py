@@ -190,9 +190,14 @@ class SpatialOp(Op):
         return self._clamps
 
     @property
-    def follows_map(self) -> bool:
+    def masks_follow(self) -> bool:
         """Whether masks have no kernel of their own: they are read where the map says, by nearest pixel."""
         return self.kernels.get(Mask) in (self._follow_map, self._by_index)
+
+    @property
+    def boxes_follow(self) -> bool:
+        """Whether boxes have no kernel of their own: the map moves them."""
+        return self.kernels[BoundingBoxes] == self._move_boxes
 
     def how(self, *args: Any, **kwargs: Any) -> How:
         """How pictures are read under these arguments."""
@@ -267,7 +272,10 @@ class SpatialOp(Op):
         return pushed_points(x, self._place(x.canvas_size, arguments))
 
     def _move_boxes(self, x: BoundingBoxes, /, **arguments: Any) -> BoundingBoxes:
-        move = self._place(x.canvas_size, arguments)
+        return self.pushed_boxes(x, self._place(x.canvas_size, arguments))
+
+    def pushed_boxes(self, x: BoundingBoxes, move: Move) -> BoundingBoxes:
+        """Boxes moved, and cut to the new canvas where this verb does that."""
         clamp = self._clamps and x.clamping_mode is not None
         return x.like(move_boxes(x.plain(), x.format, move, clamp=clamp), canvas_size=move.size)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from vdata.transforms._lift import SIGNED
 from vdata.transforms._map import Map
 from vdata.transforms._pixels import cut, gather, holder
 from vdata.transforms._planes import at_index, by_bits, has_bits
-from vdata.transforms._warp import FAR, axes, settling
+from vdata.transforms._warp import AHEAD, FAR, axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +38,8 @@ class Reading:
         """As `warped` reads by nearest pixel, new ones beyond the border; `move` is one map for all rows."""
         (across, along), (down, aside) = axes(move, torch.device("cpu"))
         if move.upright:
-            return cls(_counted(settling(down[:1]) + aside, old[0])[:, None], _counted(settling(across) + along[:1], old[1])[None], old)
-        x, y = (settling(one) + other[:, None] for one, other in ((across, along), (down, aside)))
+            return cls(_counted(down[:1] + AHEAD + aside, old[0])[:, None], _counted(across + AHEAD + along[:1], old[1])[None], old)
+        x, y = (one + AHEAD + other[:, None] for one, other in ((across, along), (down, aside)))
         return cls(_counted(y, old[0]), _counted(x, old[1]), old)
 
     @property
@@ -47,21 +48,15 @@ class Reading:
         return self.rows.shape[1] == 1 and self.columns.shape[0] == 1
 
     def then(self, after: Reading) -> Reading:
-        """First this, then `after`."""
-        if self.lines:
-            rows, columns = (
-                pad(line.reshape(-1), (1, 1)).index_select(0, at.reshape(-1)).reshape(at.shape)
-                for line, at in ((self.rows, after.rows), (self.columns, after.columns))
-            )
-            return Reading(rows, columns, self.size)
-        places = pad(torch.stack([self.rows, self.columns]), (1, 1, 1, 1))
-        rows, columns = at_index(places, after.rows * places.shape[-1] + after.columns)
+        """First this, which chooses whole rows and columns, then `after`."""
+        rows, columns = (
+            pad(line.reshape(-1), (1, 1)).index_select(0, at.reshape(-1)).reshape(at.shape)
+            for line, at in ((self.rows, after.rows), (self.columns, after.columns))
+        )
         return Reading(rows, columns, self.size)
 
     def of(self, x: Tensor, fill: float) -> Tensor:
         """The new raster of plain [..., H, W], on a CPU."""
-        if has_bits(x):
-            return by_bits(x, lambda bits: self.of(bits, 255 * bool(fill)))
         height, width = self.size
         if self.lines and self._inside():
             return gather(x, self.rows.reshape(-1).long() - 1, self.columns.reshape(-1).long() - 1)
@@ -71,6 +66,19 @@ class Reading:
 
     def _inside(self) -> bool:
         return all(int(v.min()) > 0 and int(v.max()) <= most for v, most in zip((self.rows, self.columns), self.size, strict=True))
+
+
+def read_in_turn(x: Tensor, readings: Iterable[Reading], fill: float) -> Tensor:
+    """Plain [..., H, W] on a CPU read again and again: at once as long as whole rows and columns are chosen."""
+    if has_bits(x):
+        return by_bits(x, lambda bits: read_in_turn(bits, readings, 255 * bool(fill)))
+    left = list(readings)
+    while left:
+        reading = left.pop(0)
+        while left and reading.lines:
+            reading = reading.then(left.pop(0))
+        x = reading.of(x, fill)
+    return x
 
 
 def _counted(places: Tensor, old: int) -> Tensor:

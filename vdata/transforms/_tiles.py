@@ -6,7 +6,7 @@ A tile is uint8 [C, n], grey or RGB, and is written over. Of several pictures at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,11 +16,9 @@ from torch import Tensor
 _PIXELS = 1 << 16  # of a tile: larger ones leave the cache, smaller ones wait for calls (measured)
 _FEW = 1 << 14  # pixels of a picture: of fewer, all pictures of a batch at once are quicker
 _FEW_TURNED = 1 << 12  # with the hue
-_TINY = np.float32(1e-20)  # takes the place of 0 as a divisor: what it divides is 0, or does not show
 
 Step = tuple[str, float]  # the name of a verb, and its factor
 Change = Callable[[np.ndarray], None]
-At = tuple[slice, slice, slice]
 
 
 class Window(NamedTuple):
@@ -65,14 +63,13 @@ def _change(pictures: Sequence[Tensor], outs: Sequence[Tensor], steps: Sequence[
         elif len(olds[0]) > 1:
             changes.append(_saturated(factor) if name == "saturation" else _turned(factor))
     for old, new, window in zip(olds, news, windows, strict=True):
-        for _ in _changed(old, new, changes, window):
-            pass
+        _run(old, new, changes, window)
     for picture, out in zip(pictures, outs, strict=True):
-        out[3:] = picture[3:]
+        out[3:] = picture[3:]  # an alpha
 
 
-def _changed(old: np.ndarray, new: np.ndarray, changes: Sequence[Change], window: Window | None) -> Iterator[tuple[np.ndarray, At]]:
-    """`new` written from `old`, all or a window of it: each tile as it becomes, and where it stands."""
+def _run(old: np.ndarray, new: np.ndarray, changes: Sequence[Change], window: Window | None) -> None:
+    """Write the pixels of `old`, or of a window of it, changed to `new`: tile by tile, in their order."""
     top, bottom, left, right = window or Window(0, old.shape[-2], 0, old.shape[-1])
     across = min(max(right - left, 1), _PIXELS)
     down = _PIXELS // across
@@ -84,26 +81,26 @@ def _changed(old: np.ndarray, new: np.ndarray, changes: Sequence[Change], window
             for change in changes:
                 change(tile)
             new[at] = block
-            yield tile, at
 
 
 def _mean_grey(olds: Sequence[np.ndarray], news: Sequence[np.ndarray], changes: Sequence[Change]) -> Tensor:
     """The mean grey [1, 1] of all pictures after the changes, which are written to `news`."""
-    greys = torch.empty(1, sum(x[0].size for x in olds))
-    first = 0
+    greys, kept = np.empty((1, sum(x[0].size for x in olds)), np.float32), 0
+
+    def keep(tile: np.ndarray) -> None:
+        nonlocal kept
+        first, kept = kept, kept + tile.shape[1]
+        greys[0, first:kept] = _grey(tile.astype(np.float32)) if len(tile) > 1 else tile[0]
+
     for old, new in zip(olds, news, strict=True):
-        grey = greys[0, first : first + old[0].size].numpy().reshape(old[0].shape)
-        first += old[0].size
-        for tile, at in _changed(old, new, changes, None):
-            into = grey[at[1:]]
-            into[...] = (_grey(tile.astype(np.float32)) if len(tile) > 1 else tile).reshape(into.shape)
-    return greys.mean(dim=(-2, -1), keepdim=True)
+        _run(old, new, [*changes, keep], None)
+    return torch.from_numpy(greys).mean(dim=(-2, -1), keepdim=True)
 
 
 def _grey(rgb: np.ndarray) -> np.ndarray:
     """The grey of floats [3, n] in whole levels; sums in one rounding each, as torch's: numpy has no such."""
-    red, green, blue = torch.from_numpy(rgb).unbind()
     grey = rgb[0] * np.float32(0.2989)
+    _, green, blue = torch.from_numpy(rgb)
     torch.from_numpy(grey).add_(green, alpha=0.587).add_(blue, alpha=0.114)
     return np.floor(grey, out=grey)
 
@@ -148,16 +145,16 @@ def _turned(turn: float) -> Change:
         most, middle, least = levels = _sorted(tile)
         unit = levels.astype(np.float32)
         unit *= np.float32(1 / 255)
-        np.maximum(unit[0], _TINY, out=unit[0])
+        _above_zero(unit[0])
         hue, saturation = _hue(tile, unit)
         hue += np.float32(turn)
-        scratch = np.floor(hue)
-        hue -= scratch  # in [0, 1]: a tiny negative number rounds up to 1
+        if turn < 0:
+            hue -= np.floor(hue)  # in [0, 1]: a tiny negative number rounds up to 1
+        else:
+            _fraction(hue)
         hue *= np.float32(6)
-        np.floor(hue, out=scratch)
-        sector = scratch.astype(np.uint8)
-        hue -= scratch
-        np.copyto(middle, _between(hue, sector, saturation, unit[0]), casting="unsafe")
+        sector = hue.astype(np.uint8)
+        np.copyto(middle, _between(_fraction(hue), sector, saturation, unit[0]), casting="unsafe")
         _arrange(tile, sector, most, middle, least)
 
     return change
@@ -178,26 +175,40 @@ def _sorted(rgb: np.ndarray) -> np.ndarray:
 def _hue(rgb: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Hue and saturation in [0, 1]; `unit` has the sorted levels as parts of white, the greatest above 0.
 
-    Pillow's formula has for a greatest red b - g, for green 2 + r - b and for blue 4 + g - r, where each letter is a
-    channel's distance from the greatest, the least one's being 1 and the greatest's 0. So one distance is to be divided for, the middle one's.
+    Pillow's formula is b - g where red is the greatest, 2 + r - b for green, 4 + g - r for blue: r, g and b are here the channels'
+    distances from the greatest, which are 1 for the least and 0 for the greatest itself. So only the middle one's needs a division.
     """
     red, green, blue = rgb
     most, middle, least = unit
     distance, spread = most - middle, most - least
     saturation = spread / most
-    np.maximum(spread, _TINY, out=spread)
-    distance /= spread
+    distance /= _above_zero(spread)
     redder, greener, bluer = green > red, blue > green, blue > red  # what red and green are less than
-    backward = redder ^ greener ^ bluer  # whether the hue falls short of the greatest's own: the order is odd
-    second = ((redder | bluer).view(np.uint8) + (greener & bluer).view(np.uint8)).astype(np.float32)  # 0 red, 1 green, 2 blue
+    backward = (redder ^ greener ^ bluer).view(np.uint8)  # whether the hue falls short of the greatest's own: an odd order
+    second = (redder | bluer).view(np.uint8) + (greener & bluer).view(np.uint8)  # the greatest is red 0, green 1, blue 2
     second += second
     short = backward.astype(np.float32)
-    second += np.maximum(distance, np.float32(1) - short)
-    second -= np.maximum(distance, short, out=short)
-    second *= np.float32(1 / 6)
-    second += np.float32(1)
-    torch.from_numpy(second).frac_()
-    return second, saturation
+    hue = (second + np.uint8(1) - backward).astype(np.float32)
+    hue = torch.from_numpy(hue).addcmul_(torch.from_numpy(_sign(backward)), torch.from_numpy(distance), value=-1).numpy()
+    hue -= short
+    hue *= np.float32(1 / 6)
+    hue += np.float32(1)
+    return _fraction(hue), saturation
+
+
+def _above_zero(x: np.ndarray) -> np.ndarray:
+    torch.from_numpy(x).clamp_min_(1e-20)  # where a divisor is 0, what it divides is 0 too, or does not show
+    return x
+
+
+def _fraction(x: np.ndarray) -> np.ndarray:
+    torch.from_numpy(x).frac_()
+    return x
+
+
+def _sign(odd: np.ndarray) -> np.ndarray:
+    """1 for 0 and -1 for 1, as floats."""
+    return (1 - 2 * odd.view(np.int8)).astype(np.float32)
 
 
 def _between(part: np.ndarray, sector: np.ndarray, saturation: np.ndarray, level: np.ndarray) -> np.ndarray:
@@ -207,8 +218,7 @@ def _between(part: np.ndarray, sector: np.ndarray, saturation: np.ndarray, level
     part *= saturation
     base = np.float32(1) - saturation
     np.maximum(base, odd.astype(np.float32), out=base)
-    sign = (1 - 2 * odd.view(np.int8)).astype(np.float32)
-    torch.from_numpy(base).addcmul_(torch.from_numpy(sign), torch.from_numpy(part))
+    torch.from_numpy(base).addcmul_(torch.from_numpy(_sign(odd)), torch.from_numpy(part))
     base *= level
     base *= np.float32(256 - 1e-3)
     return base

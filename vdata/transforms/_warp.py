@@ -17,14 +17,14 @@ from torch.nn.functional import grid_sample
 from vdata.transforms._lift import SIGNED, is_rows
 from vdata.transforms._map import Map, Move, Projective, pixel_centres
 from vdata.transforms._pixels import Fill, cast_rounded, colour, cut, extend
-from vdata.transforms._planes import at_index, by_bits, has_bits
+from vdata.transforms._planes import at_index, by_bits, has_bits, where
 from vdata.transforms.interpolation import InterpolationMode
 
 NEAREST = (InterpolationMode.NEAREST, InterpolationMode.NEAREST_EXACT)
 # Far into the positive numbers the cast to integers, which cuts, is the floor, and ten times as fast; and a millionth of a
 # pixel on, a place on a pixel's border belongs to the pixel after it, as `settled`.
 FAR = 1 << 24
-_AHEAD = FAR + 2**-21
+AHEAD = FAR + 2**-21
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,11 @@ def warped(x: Tensor, move: Move, how: How, fill: Fill = 0) -> Tensor:
     if mode in NEAREST:
         return read_nearest(x, sources(move, x, corner=how.corner), fill, how.border)
     if how.border == "edge":  # nothing is new: the border goes on
-        return between(x, sources(move, x), mode, x)
-    if isinstance(move, (Map, Projective)):
-        return blended(x, _grid_of(move, x), mode, fill)
-    return blended(x, _grid_at(sources(move, x), x), mode, fill)
+        grid = _grid_of(move, x) if isinstance(move, (Map, Projective)) else _grid_at(sources(move, x), x)
+        return _cast(_read(x, grid, mode, "border"), x, mode)
+    border = int(x.dtype == torch.uint8 and mode is InterpolationMode.BILINEAR)
+    grid = _grid_of(move, x, border) if isinstance(move, (Map, Projective)) else _grid_at(sources(move, x) + border, x, border)
+    return _blended_bytes(x, grid, fill) if border else blended(x, grid, mode, fill)
 
 
 def axes(move: Map | Projective, device: torch.device, corner: bool = False) -> list[tuple[Tensor, Tensor]]:
@@ -80,20 +81,15 @@ def axes(move: Map | Projective, device: torch.device, corner: bool = False) -> 
     return [(numbers[n] * across + numbers[n + 2], numbers[n + 1] * down) for n in range(0, len(numbers), 3)]
 
 
-def settling(places: Tensor) -> Tensor:
-    """Places on a line so far on that the cast to integers gives the pixel that holds each, `FAR` too many."""
-    return places + _AHEAD
-
-
 def _nearest_by_map(x: Tensor, move: Map | Projective, how: How, fill: Fill) -> Tensor:
     """`read_nearest` under a map whose places are sums of one number a row and one a column (over such a depth)."""
     sums = axes(move, x.device, how.corner)
     if len(sums) == 2:
-        j, i = ((settling(one)[..., None, :] + other[..., :, None]).long().sub_(FAR) for one, other in sums)
+        j, i = (((one + AHEAD)[..., None, :] + other[..., :, None]).long().sub_(FAR) for one, other in sums)
         return _picked(x, i, j, how.border, fill)
     across, down, depth = (one[..., None, :] + other[..., :, None] for one, other in sums)
     most = max(x.shape[-2:])
-    j, i = ((p.div_(depth).clamp_(-2, most + 1) + _AHEAD).long().sub_(FAR) for p in (across, down))
+    j, i = ((p.div_(depth).clamp_(-2, most + 1) + AHEAD).long().sub_(FAR) for p in (across, down))
     return _picked(x, i, j.masked_fill_(depth <= 0, -1), how.border, fill)
 
 
@@ -108,23 +104,24 @@ def _picked(x: Tensor, i: Tensor, j: Tensor, border: str, fill: Fill) -> Tensor:
     if bool(inside.all()):
         return gathered(x, i, j)
     out = gathered(x, i.clamp_(0, height - 1), j.clamp_(0, width - 1))
-    return torch.where(over(inside, out), out, colour(out, fill))
+    return where(over(~inside, out), colour(out, fill), out)
 
 
-def _grid_of(move: Map | Projective, x: Tensor) -> Tensor:
-    """What `grid_sample` takes, [R or 1, h, w, 2], for a map whose places are sums of one number a row and one a column."""
+def _grid_of(move: Map | Projective, x: Tensor, border: int = 0) -> Tensor:
+    """What `grid_sample` takes, [R or 1, h, w, 2], for x with such a border, where places are sums of one number a row and one a column."""
     sums = axes(move, x.device)
     rows = next((len(t) for pair in sums for t in pair if t.ndim == 2), 1)
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    summed = lambda one, other: one.to(dtype)[..., None, :] + other.to(dtype)[..., :, None]
+    sides = [side + 2 * border for side in (x.shape[-1], x.shape[-2])]
     if len(sums) == 2:  # both coordinates of a place as one complex number: two sums in one pass, laid out as they are wanted
-        ends = [[(v * 2 / size - shift).to(dtype) for v, shift in zip(pair, (1, 0), strict=True)] for pair, size in zip(sums, x.shape[:-3:-1], strict=True)]
-        one, other = (torch.complex(*(v.expand(rows, -1) for v in pair)) for pair in zip(*ends, strict=True))
-        return torch.view_as_real(one[:, None, :] + other[:, :, None])
+        ones, others = zip(*((one * 2 / side + (2 * border / side - 1), other * 2 / side) for (one, other), side in zip(sums, sides, strict=True)), strict=True)
+        across, down = (torch.complex(*(v.to(dtype).expand(rows, -1) for v in pair)) for pair in (ones, others))
+        return torch.view_as_real(across[:, None, :] + down[:, :, None])
+    summed = lambda one, other: one.to(dtype)[..., None, :] + other.to(dtype)[..., :, None]
     grid = torch.empty((rows, *move.size, 2), dtype=dtype, device=x.device)
     depth = summed(*sums[2])
-    for place, (one, other), size in zip((0, 1), sums, (x.shape[-1], x.shape[-2]), strict=False):
-        grid[..., place] = summed(one * 2 / size, other * 2 / size) / depth - 1
+    for place, (one, other), side in zip((0, 1), sums, sides, strict=False):
+        grid[..., place] = summed(one * 2 / side, other * 2 / side) / depth + (2 * border / side - 1)
     return grid.masked_fill_((depth <= 0).expand(grid.shape[:-1])[..., None], -9.0)  # behind the camera there is nothing
 
 
@@ -144,10 +141,10 @@ def rows_in(move: Move, x: Tensor) -> int | None:
 
 def permutes(move: Map) -> bool:
     """Whether pixels only change places: the axes are kept or swapped, mirrored or not, shifted by whole pixels."""
-    a, b, _, d, e, _ = (np.asarray(v) for v in move.matrix)
+    a, b, _, d, e, _ = move.matrix
     kept = (b == 0) & (d == 0) & (abs(a) == 1) & (abs(e) == 1)
     swapped = (a == 0) & (e == 0) & (abs(b) == 1) & (abs(d) == 1)
-    return move.whole and bool(np.all(kept | swapped))
+    return bool(np.all(kept | swapped)) and move.whole
 
 
 def _moved_by_index(x: Tensor, move: Map, border: str, fill: Fill) -> Tensor:
@@ -167,7 +164,7 @@ def _moved_by_index(x: Tensor, move: Map, border: str, fill: Fill) -> Tensor:
 def read_nearest(x: Tensor, at: Tensor, fill: Fill = 0, border: str = "constant") -> Tensor:
     """The pixel that holds each point of `at` ([h, w, 2] or [R, h, w, 2]), exactly, of any dtype."""
     known = torch.nan_to_num(at.double(), nan=-2.0, posinf=-2.0, neginf=-2.0)
-    j, i = ((known[..., axis] + _AHEAD).long().sub_(FAR) for axis in (0, 1))
+    j, i = ((known[..., axis] + AHEAD).long().sub_(FAR) for axis in (0, 1))
     return _picked(x, i, j, border, fill)
 
 
@@ -195,26 +192,35 @@ def over(mask: Tensor, x: Tensor) -> Tensor:
 
 def between(x: Tensor, at: Tensor, mode: InterpolationMode, like: Tensor) -> Tensor:
     """Bilinear or bicubic values at points, the border continued; in the dtype of `like`."""
-    return cast_rounded(_read(x, _grid_at(at, x), mode, "border"), like.dtype)
+    return _cast(_read(x, _grid_at(at, x), mode, "border"), like, mode)
 
 
 def blended(x: Tensor, grid: Tensor, mode: InterpolationMode, fill: Fill) -> Tensor:
     """Bilinear or bicubic values on a grid of `grid_sample`; where a tap lies outside, its share is the fill."""
-    if _is_zero(fill):
-        out = _read(x, grid, mode, "zeros")
-        if x.dtype == torch.uint8 and mode is InterpolationMode.BILINEAR:  # stays in range; torch casts floats to bytes slowly
-            return out.round_().to(torch.int32).to(torch.uint8)
-        return cast_rounded(out, x.dtype)
+    if not np.any(fill):
+        return cast_rounded(_read(x, grid, mode, "zeros"), x.dtype)
     # What lies outside is read as 0: with the fill as the zero of the scale, each share of it comes out as it should.
     work = x if x.dtype == torch.float64 else x.float()
     beyond = colour(x, fill).to(work.dtype)
     return cast_rounded(_read(work - beyond, grid, mode, "zeros") + beyond, x.dtype)
 
 
-def _grid_at(at: Tensor, x: Tensor) -> Tensor:
-    """What `grid_sample` takes, [R or 1, h, w, 2], for points [h, w, 2] or [R, h, w, 2]."""
+def _blended_bytes(x: Tensor, grid: Tensor, fill: Fill) -> Tensor:
+    """`blended` of uint8, bilinear: within a border of one new pixel that goes on for ever, taps need not be asked where they lie."""
+    height, width = x.shape[-2:]
+    return _cast(_read(cut(x, -1, -1, height + 2, width + 2, fill), grid, InterpolationMode.BILINEAR, "border"), x, InterpolationMode.BILINEAR)
+
+
+def _cast(read: Tensor, like: Tensor, mode: InterpolationMode) -> Tensor:
+    if like.dtype == torch.uint8 and mode is InterpolationMode.BILINEAR:  # stays in range; and torch casts floats to bytes slowly
+        return read.round_().to(torch.int32).to(torch.uint8)
+    return cast_rounded(read, like.dtype)
+
+
+def _grid_at(at: Tensor, x: Tensor, border: int = 0) -> Tensor:
+    """What `grid_sample` takes, [R or 1, h, w, 2], for points [h, w, 2] or [R, h, w, 2] of x with a border around."""
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    size = torch.tensor([x.shape[-1], x.shape[-2]], device=x.device, dtype=dtype)
+    size = torch.tensor([x.shape[-1] + 2 * border, x.shape[-2] + 2 * border], device=x.device, dtype=dtype)
     return torch.nan_to_num(at.to(dtype) * 2 / size - 1, nan=-9.0).reshape(-1, *at.shape[-3:])
 
 
@@ -223,10 +229,6 @@ def _read(x: Tensor, grid: Tensor, mode: InterpolationMode, beyond: str) -> Tens
     flat = work.reshape(len(grid), -1, *x.shape[-2:])
     out = grid_sample(flat, grid, mode=mode.value, padding_mode=beyond, align_corners=False)
     return out.reshape(*x.shape[:-2], *grid.shape[-3:-1])
-
-
-def _is_zero(fill: Fill) -> bool:
-    return fill == 0 if isinstance(fill, (int, float)) else not any(fill)
 
 
 def _resampled(x: Tensor, move: Map, mode: InterpolationMode, how: How, fill: Fill) -> Tensor:

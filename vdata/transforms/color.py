@@ -22,6 +22,7 @@ from vdata.transforms._colour import (
     clipped,
     colour_of,
     computable,
+    cut_off,
     factor,
     floating,
     grey_of,
@@ -113,7 +114,7 @@ def _(x: Image | Video, num_output_channels: int) -> Tensor:
     if num_output_channels not in (1, 3):
         raise ValueError(f"num_output_channels must be 1 or 3, got {num_output_channels}")
     rgb = colour_of(x.plain())
-    grey = rgb if rgb.shape[-3] == 1 else luma(rgb).to(x.dtype)
+    grey = rgb if rgb.shape[-3] == 1 else cut_off(luma(rgb), x.dtype)
     return grey.expand(*grey.shape[:-3], num_output_channels, *grey.shape[-2:]).clone()
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from vdata.batch import Batch, Ragged
 from vdata.key import Key
-from vdata.tensors import Flow
+from vdata.tensors import Flow, Image, Video
 from vdata.transforms._base import Leaves, Transform, value
 from vdata.transforms._check import probability, put, size_pair
 from vdata.transforms._info import Info, second_frame
@@ -140,9 +140,10 @@ class RAFTAugment(Transform):
         """The parts in turn; colours that the crop does not show, and whose mean the eraser does not take, are left out."""
         (jitter, colours), (eraser, erased), (spatial, window) = self.parts.steps(params)
         sample = self._told(sample)
-        seen = spatial.seen(window, sample)
-        if eraser.chosen(erased):
-            seen.pop(second_frame(sample), None)
+        whole = second_frame(sample) if eraser.chosen(erased) else None
+        pictures = {n: v.canvas for n, v in sample.items() if isinstance(v, (Image, Video)) and n != whole}
+        windows = {size: spatial.seen(window, size) for size in set(pictures.values())}
+        seen = {n: windows[size] for n, size in pictures.items()}
         return spatial.apply(window, eraser.apply(erased, jitter.apply_seen(colours, sample, seen)))
 
     def apply_chosen(self, params: Params, batch: Batch) -> Any:

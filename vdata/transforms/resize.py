@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -145,6 +146,25 @@ def resize_pixels(
     out = _interpolated(flat if native else flat.float(), new, mode, bool(antialias) and mode not in _NEAREST)
     out = out if native else cast_rounded(out, x.dtype)
     return out.reshape(*x.shape[:-2], *new)
+
+
+def resize_beginning(x: Tensor, new: tuple[int, int], shown: tuple[int, int], interpolation: Any, antialias: bool | None) -> Tensor:
+    """The first rows and columns of `resize_pixels`, to the bit; at least as many as `shown`, where that saves work only these.
+
+    Enlarging bytes alone: torch's byte kernel takes the precision of all its weights from the greatest, which is then the first
+    pixel's, whatever follows.
+    """
+    high, wide = shown
+    grows = all(n >= o for n, o in zip(new, x.shape[-2:], strict=True))
+    if shown == new or not grows or x.dtype != torch.uint8 or tensor_mode(interpolation, antialias) is not BILINEAR or not _resizes_bytes(x.device, BILINEAR, new):
+        return resize_pixels(x, new, interpolation, antialias)
+    scales = [n / o for n, o in zip(new, x.shape[-2:], strict=True)]
+    rows, columns = (min(o, math.ceil(s / k) + 2) for o, s, k in zip(x.shape[-2:], shown, scales, strict=True))  # what the last one reads
+    if x.numel() == 0 or rows == high or columns == wide:  # torch takes equal sizes for nothing to do
+        return resize_pixels(x, new, interpolation, antialias)
+    flat = _channels_last_batch(x.reshape(-1, *x.shape[-3:]))[..., :rows, :columns]
+    verb = torch.ops.aten._upsample_bilinear2d_aa if antialias else torch.ops.aten.upsample_bilinear2d
+    return verb(flat, shown, False, *scales).reshape(*x.shape[:-2], *shown)
 
 
 def _interpolated(x: Tensor, new: tuple[int, int], mode: InterpolationMode, antialias: bool) -> Tensor:

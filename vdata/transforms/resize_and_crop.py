@@ -5,6 +5,8 @@ The spatial part of optical flow training since FlowNet, as RAFT has it (Teed an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from vdata.key import Key
 from vdata.tensors import Flow, Image, Mask, TypedTensor, Video
 from vdata.transforms._base import Params, same_size, value
 from vdata.transforms._check import interval, padding_sides, probability, put, size_pair, whole
+from vdata.transforms._colour import cut_off
 from vdata.transforms._geometric import Geometric, Placed
 from vdata.transforms._info import Info
 from vdata.transforms._lift import SIGNED, has_rows, is_rows
@@ -22,6 +25,7 @@ from vdata.transforms._map import Map, push_flow
 from vdata.transforms._op import spatial
 from vdata.transforms._pixels import cast_rounded
 from vdata.transforms._sometimes import strength
+from vdata.transforms._tiles import Window
 from vdata.transforms._warp import How
 from vdata.transforms.interpolation import InterpolationMode
 
@@ -91,44 +95,75 @@ def _along_lines(x: Image | Video | Mask | Flow, **w: Any) -> Tensor:
 
     Arguments with one entry a row are for x [R, ..., H, W].
     """
-    high, wide = _checked(w["height"], w["width"], w["top"], w["left"], w["size"])
-    down = _Line(x, w["height"], w["top"], high, w["vertical"], -2)
-    across = _Line(x, w["width"], w["left"], wide, w["horizontal"], -1)
+    down, across = _lines(x.canvas, x.device, w)
+    plain = x.plain()
     if isinstance(x, Mask) or (isinstance(x, Flow) and x.sparse):
-        return across.nearest(down.nearest(x.plain()))
-    return cast_rounded(across.between(down.between(x.plain())), x.dtype)
+        return across.nearest(down.nearest(plain))
+    if has_rows(w) or plain.device.type != "cpu":
+        return _between(plain, down, across)
+    out = plain.new_empty((*plain.shape[:-2], len(down.places), len(across.places)))
+    for old, new in zip(plain.flatten(0, -3), out.flatten(0, -3), strict=True):  # planes that stay in the cache
+        new.copy_(_between(old, down, across))
+    return out
+
+
+def _between(x: Tensor, down: _Line, across: _Line) -> Tensor:
+    left, right = across.span  # all that is read of a row
+    read = across.between(down.between(x[..., left:right]), left)
+    if x.dtype == torch.uint8:  # between bytes nothing leaves their range
+        return cut_off(read.round_(), x.dtype)
+    return cast_rounded(read, x.dtype)
+
+
+def _lines(canvas: tuple[int, int], device: torch.device, w: Mapping[str, Any]) -> tuple[_Line, _Line]:
+    """The lines that a window is read along, down and across."""
+    high, wide = _checked(w["height"], w["width"], w["top"], w["left"], w["size"])
+    down = _Line(canvas[0], device, w["height"], w["top"], high, w["vertical"], -2)
+    return down, _Line(canvas[1], device, w["width"], w["left"], wide, w["horizontal"], -1)
 
 
 class _Line:
-    """Where the centres of `count` pixels of a line that was resized to `new` lie on the old line.
+    """Where the centres of `count` pixels of a line of `old` pixels that was resized to `new` lie on the old line.
 
     In units of 1 / (2 new) of an old pixel, which are whole numbers: a centre on a border of pixels, or on a centre, is
     there whatever the rounding. Tensors are [count], or [R, count].
     """
 
-    def __init__(self, x: Tensor, new: Any, first: Any, count: int, mirrored: Any, dim: int):
-        new, first, mirrored = (
-            torch.as_tensor(v, device=x.device)[:, None] if is_rows(v) else int(v) for v in (new, first, mirrored)
-        )
-        at = torch.arange(count, device=x.device) + first
+    def __init__(self, old: int, device: torch.device, new: Any, first: Any, count: int, mirrored: Any, dim: int):
+        new, first, mirrored = (torch.as_tensor(v, device=device)[:, None] if is_rows(v) else int(v) for v in (new, first, mirrored))
+        at = torch.arange(count, device=device) + first
         at = at + mirrored * (new - 1 - 2 * at)
-        self.dim, self.old, self.new = dim, x.shape[dim], new
-        self.places = (2 * at + 1) * self.old
+        self.dim, self.old, self.new = dim, old, new
+        self.places = (2 * at + 1) * old
 
     def nearest(self, x: Tensor) -> Tensor:
         """x read at the pixels that hold the places, exactly."""
         return self._read(x, self.places // (2 * self.new))
 
-    def between(self, x: Tensor) -> Tensor:
-        """x, as floats, read between the two pixels beside each place; the border continued. A NaN that weighs nothing is
-        not looked at."""
+    @cached_property
+    def ends(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The pixels before and behind each place, and how far behind the first it lies: float64, below 1.
+
+        The border is continued. What weighs nothing is not looked at, so that it may be NaN.
+        """
         unit, places = 2 * self.new, (self.places - self.new).clamp(min=0)
         last = unit * (self.old - 1)
         places = torch.minimum(places, last) if isinstance(last, Tensor) else places.clamp(max=last)
         low, rest = places // unit, places % unit
-        ends = (self._read(x, at) for at in (low, low + (rest > 0)))
+        return low, low + (rest > 0), rest.double() / unit
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The first pixel that `between` reads, and the one behind the last."""
+        low, high, _ = self.ends
+        return (int(low.min()), int(high.max()) + 1) if low.numel() else (0, 0)
+
+    def between(self, x: Tensor, since: int = 0) -> Tensor:
+        """x, which begins at the pixel `since`, as floats, read between the two pixels beside each place."""
+        low, high, weight = self.ends
+        ends = (self._read(x, at - since) for at in (low, high))
         below, above = (end if end.dtype in (torch.float32, torch.float64) else end.float() for end in ends)
-        return below.lerp(above, self._facing(rest.double() / unit, x).to(below.dtype))
+        return below.lerp_(above, self._facing(weight, x).to(below.dtype))
 
     def _read(self, x: Tensor, at: Tensor) -> Tensor:
         if x.dtype in SIGNED:
@@ -214,6 +249,11 @@ class RandomResizeAndCrop(Geometric):
 
     def place(self, params: Params, size: tuple[int, int]) -> dict[str, Any]:
         return {**params, "size": self.crop_size}
+
+    def seen(self, params: Params, size: tuple[int, int]) -> Window:
+        """The part of a picture of (height, width) that is read."""
+        down, across = _lines(size, torch.device("cpu"), self.op.arguments(**self.place(params, size)))
+        return Window(*down.span, *across.span)
 
     def moved(self, value: TypedTensor, placed: Placed, frame: str) -> Any:
         """Rasters of a batch go along lines too, each row along its own."""
