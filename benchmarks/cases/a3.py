@@ -13,7 +13,7 @@ UNIT = "images"
 MUST = {"dali": 1.6}
 STRETCH = {"dali": 1.9}
 NOTES = {
-    "vdata": "the pictures' bytes as they came: shards have no restart rows yet",
+    "vdata": "pack(restart_markers=True): the same coefficients, about 0.3 % more bytes",
     "dali": "batches are [N, H, W, 3], vdata's [N, 3, H, W]",
 }
 
@@ -21,11 +21,11 @@ NOTES = {
 def prepare(folder: Path, photos: Path | None, quick: bool) -> None:
     data.jpeg_tars(folder, photos, quick)
     data.index_for_dali(folder)
-    data.packed(folder, "packed")
+    data.packed(folder, "packed-rows", restart_markers=True)
 
 
 def ours(folder: Path, quick: bool) -> Iterator[int]:
-    return crops.sizes(crops.vdata(folder / "packed", antialias=False))
+    return crops.sizes(crops.vdata(folder / "packed-rows", antialias=False))
 
 
 def dali(folder: Path, quick: bool) -> Iterator[int]:
@@ -36,6 +36,6 @@ PEERS = {"vdata": ours, "dali": dali}
 
 
 def CHECK(folder: Path) -> None:
-    grown = data.size(folder / "packed") / data.size(folder / "tars")
+    grown = data.size(folder / "packed-rows") / data.size(folder / "tars")
     assert grown <= 1.03, f"packed, the photographs take {grown:.3f} times the bytes"
-    crops.alike(dtype="uint8", contiguous=False, vdata=crops.vdata(folder / "packed", antialias=False), dali=crops.dali(folder, True, antialias=False))
+    crops.alike(dtype="uint8", contiguous=False, vdata=crops.vdata(folder / "packed-rows", antialias=False), dali=crops.dali(folder, True, antialias=False))

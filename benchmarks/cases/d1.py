@@ -20,6 +20,7 @@ NOTES = {
     "every transform; masks of dropped boxes are taken out afterwards by their index; gives the picture as a view [3, H, W] of [H, W, 3]",
     "torchvision": "v2 on tv_tensors; its contrast and hue as vdata's",
     "vdata": "in a pipe, draws keyed by position",
+    "vdata fused": "the same with fuse=True: scale, crop, affine and flip read pixels once, so the picture is not blurred twice",
 }
 HEIGHT, WIDTH, CROP, OBJECTS = 480, 640, 448, 10
 PARTS = 12
@@ -65,7 +66,7 @@ def _count(quick: bool) -> int:
     return PARTS if quick else 16 * PARTS
 
 
-def delivered(folder: Path, count: int) -> Iterator[dict[str, Any]]:
+def delivered(folder: Path, count: int, fuse: bool = False) -> Iterator[dict[str, Any]]:
     """vdata's samples."""
     import torch
 
@@ -90,11 +91,16 @@ def delivered(folder: Path, count: int) -> Iterator[dict[str, Any]]:
         T.RandomHorizontalFlip(),
         T.ColorJitter(**JITTER),
         T.SanitizeBoundingBoxes(),
+        fuse=fuse,
     )
 
 
 def ours(folder: Path, quick: bool) -> Iterator[int]:
     return counted(delivered(folder, _count(quick)), _count(quick) // PARTS)
+
+
+def fused(folder: Path, quick: bool) -> Iterator[int]:
+    return counted(delivered(folder, _count(quick), fuse=True), _count(quick) // PARTS)
 
 
 def albumentations(folder: Path, quick: bool) -> Iterator[int]:
@@ -180,4 +186,4 @@ def CHECK(folder: Path) -> None:
     assert max(kept) < 1.33 * min(kept), f"objects left of {16 * OBJECTS}: {kept}"
 
 
-PEERS = {"vdata": ours, "albumentations": albumentations, "torchvision": torchvision}
+PEERS = {"vdata": ours, "vdata fused": fused, "albumentations": albumentations, "torchvision": torchvision}

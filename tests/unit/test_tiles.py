@@ -14,7 +14,7 @@ from vdata.transforms._info import Info
 from vdata.transforms._params import row
 
 VERBS = {"brightness": functional.adjust_brightness, "contrast": functional.adjust_contrast, "saturation": functional.adjust_saturation, "hue": functional.adjust_hue}
-FACTORS = [0.0, 1e-9, 0.3, 1.0, 1.0000001, 1.7, 300.0]
+FACTORS = [0.0, 1e-9, 0.3, 1.0, 1.0000001, 1.7, 300.0, np.inf]
 TURNS = [-0.5, -1 / 3, -1e-9, 0.0, 1e-9, 1 / 6, 0.5]
 
 

@@ -46,8 +46,9 @@ def in_tiles(pictures: Sequence[Tensor], rows: Sequence[Sequence[Step]], seen: S
     olds, news = ([x[None].flatten(0, -4) for x in some] for some in (pictures, outs))
     windows = seen or [None] * len(pictures)
     count = len(olds[0])
-    for i in range(count):
-        _change([x[i] for x in olds], [x[i] for x in news], rows[i * len(rows) // count], windows)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinitely often black is NaN, which becomes black, as in torch
+        for i in range(count):
+            _change([x[i] for x in olds], [x[i] for x in news], rows[i * len(rows) // count], windows)
     return outs
 
 
