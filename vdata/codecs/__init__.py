@@ -241,6 +241,8 @@ def _known(enc: Encoded, *codecs: str) -> None:
 
 def _typed(cls: type[Any], data: Tensor, meta: Any) -> Any:
     """`data` as the type with its metadata; a "dtype" in it restores one that the file cannot hold."""
+    if cls is Image and not meta and data.ndim == 3:
+        return Image.make(data, {})
     meta = dict(meta)
     dtype = plain.dtype(meta.pop("dtype")) if "dtype" in meta else data.dtype
     try:

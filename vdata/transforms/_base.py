@@ -23,7 +23,7 @@ from vdata.key import Key
 from vdata.tensors import Image, TypedTensor, Video
 from vdata.transforms._info import Info, alike, flatten, unflatten
 from vdata.transforms._instances import DEFAULT as OBJECTS
-from vdata.transforms._params import Params, row, rows_of
+from vdata.transforms._params import Params, row, rows_of, unstacked
 from vdata.transforms._rows import each, flat, grouped, put_back, rejoin, same_leaves, stacked, take
 
 Leaves = dict[str, Any]
@@ -129,8 +129,7 @@ class Transform:
     def draw_each(self, key: Key, samples: Sequence[Leaves]) -> list[Params]:
         """The params of samples, a row each: in one draw where these are alike in all that a transform may ask."""
         if len(samples) == 1 or alike(samples):
-            params = self.draw(key, Info.of(samples))
-            return [row(params, b) for b in range(len(samples))]
+            return unstacked(self.draw(key, Info.of(samples)), len(samples))
         return [row(self.draw(key[b], Info.of([s])), 0) for b, s in enumerate(samples)]
 
     def on_batch(self, batch: Batch, key: Key | None = None) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vdata.batch import Batch, Ragged, collate
 from vdata.errors import NoKernelError
-from vdata.tensors import Flow, Label, TypedTensor
+from vdata.tensors import Flow, Image, Label, TypedTensor
 from vdata.transforms._base import Leaves, Transform
 from vdata.transforms._follow import moved_by
 from vdata.transforms._info import Info, frame_of, second_frame, sizes_of
@@ -103,6 +103,10 @@ class Geometric(Transform):
     def apply(self, params: Params, sample: Leaves) -> Leaves:
         if not self.chosen(params):
             return sample
+        if (alone := _only_picture(sample)) is not None and type(self).placements is Geometric.placements:
+            picture = sample[alone]
+            arguments = self.place(params, picture.canvas)
+            return sample if arguments is None else {**sample, alone: self.moved(picture, {alone: arguments}, alone)}
         placed = self.placements(params, sizes_of(sample), second_frame(sample))
         if all(arguments is None for arguments in placed.values()):
             return sample
@@ -172,6 +176,12 @@ class Geometric(Transform):
         placed = self.placements(params, sizes, second_frame({n: v[0] for n, v in leaves.items()}))
         placed = {f: None if a is None else collapsed(a) for f, a in placed.items()}
         return by_rows(leaves, placed, self.moved)
+
+
+def _only_picture(sample: Leaves) -> str | None:
+    """The name of a sample's picture, if nothing else lies on a canvas: no frames need to be told apart."""
+    spatial = [n for n, v in sample.items() if isinstance(v, TypedTensor) and type(v) is not Label]
+    return spatial[0] if len(spatial) == 1 and type(sample[spatial[0]]) is Image else None
 
 
 def _returned(leaf: TypedTensor, back: Mapping[str, Move | None], frame: str) -> TypedTensor:

@@ -63,6 +63,25 @@ def row(params: Any, b: int) -> Any:
     return params[b].tolist() if isinstance(params, np.ndarray) else params
 
 
+def unstacked(params: Any, count: int) -> list[Any]:
+    """Every row of parameters, as `row` gives it.
+
+    >>> unstacked({"top": np.array([4, 5])}, 2)
+    [{'top': 4}, {'top': 5}]
+    """
+    if isinstance(params, np.ndarray):
+        return params.tolist()
+    if isinstance(params, Mapping):
+        if set(params) == _SPARSE:
+            return [row(params, b) for b in range(count)]
+        columns = {n: unstacked(v, count) for n, v in params.items()}
+        return [{n: c[b] for n, c in columns.items()} for b in range(count)]
+    if isinstance(params, list):
+        parts = [unstacked(v, count) for v in params]
+        return [[p[b] for p in parts] for b in range(count)]
+    return [params] * count
+
+
 def varies(params: Any) -> bool:
     """Whether anything in the parameters may differ from row to row."""
     if isinstance(params, (Mapping, list)):
