@@ -17,6 +17,7 @@ import data
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WORKERS = len(os.sched_getaffinity(0))
+PASSES = 2  # over the files: what a loader has ahead at the start, and its last batch alone at the end, weigh the less
 
 
 def vdata(urls: Any, *, antialias: bool, floats: bool = False) -> Iterator[Any]:
@@ -27,7 +28,7 @@ def vdata(urls: Any, *, antialias: bool, floats: bool = False) -> Iterator[Any]:
 
     augment = [T.RandomResizedCrop(224, antialias=antialias), T.RandomHorizontalFlip()]
     normalise = [T.ToDtype(torch.float32, scale=True), T.Normalize(MEAN, STD)] if floats else []
-    pipe = vdata.open(urls).select("jpg").apply(*augment, *normalise).batch(data.BATCH, drop_last=True)
+    pipe = vdata.open(urls).select("jpg").repeat(PASSES).apply(*augment, *normalise).batch(data.BATCH, drop_last=True)
     return (batch["jpg"] for batch in pipe.loader(workers=WORKERS))
 
 
@@ -50,7 +51,7 @@ def dali(folder: Path, quick: bool, *, antialias: bool, floats: bool = False, ta
 
     pipe = pipeline()
     pipe.build()
-    for _ in range(data.count(quick) // data.BATCH):
+    for _ in range(PASSES * data.count(quick) // data.BATCH):
         (images,) = pipe.run()
         yield np.asarray(images.as_tensor())
 
@@ -63,7 +64,7 @@ def torchvision(folder: Path, *, antialias: bool, workers: int = WORKERS) -> Ite
     augment = _v2(antialias)
 
     class Photos(Dataset):
-        names = [str(path) for path in data.files(folder)]
+        names = [str(path) for path in data.files(folder)] * PASSES
 
         def __len__(self) -> int:
             return len(self.names)
@@ -86,7 +87,7 @@ def webdataset(folder: Path, *, antialias: bool, workers: int = WORKERS) -> Iter
     def decoded(file: bytes) -> Any:
         return augment(decode_jpeg(torch.from_numpy(np.frombuffer(bytearray(file), np.uint8)), ImageReadMode.RGB))
 
-    dataset = wds.WebDataset(data.tars(folder), shardshuffle=False).to_tuple("jpg").map_tuple(decoded).batched(data.BATCH, partial=False)
+    dataset = wds.WebDataset(data.tars(folder), shardshuffle=False).repeat(PASSES).to_tuple("jpg").map_tuple(decoded).batched(data.BATCH, partial=False)
     for (images,) in wds.WebLoader(dataset, batch_size=None, num_workers=workers):
         yield images
 
