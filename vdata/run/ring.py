@@ -28,7 +28,6 @@ from vdata.run.make import CHUNK, Node, compile
 LEAD = 256  # samples of far sources that are brought ahead of those that are computed
 _MOST = 256  # samples a hand-off, however quick they are
 _SHORT = 5e-4  # seconds in which a chunk is quick
-_TRIVIAL = 1e-5  # seconds that a sample takes which is not worth a thread
 _NODES = 64  # compiled plans that an engine keeps: one a pipe, more where streams draw from several
 
 Feed = Iterator[tuple[Item, Any]]  # items of a stream, each with the cursor after it
@@ -47,23 +46,17 @@ def chunks(node: Node, start: int, workers: int, pace: Pace | None = None) -> It
 
 
 class Pace:
-    """How samples are handed out: more at a time where they take no longer than the hand-off, none where they take next to nothing.
-
-    Then it is Python alone that runs, which threads do not do faster, and what one core has made costs another time to look at.
-    """
+    """How many samples a hand-off has: more where computing them takes no longer than handing them out."""
 
     def __init__(self) -> None:
         self.size = CHUNK
-        self.here = False  # whether the caller computes them himself
 
     def compute(self, node: Node, epoch: int, start: int, stop: int) -> list[tuple[int, Item]]:
         """`compute`, timed."""
         began = time.perf_counter()
         items = compute(node, epoch, start, stop)
-        took, count = time.perf_counter() - began, stop - start
-        if count == self.size < _MOST and took < _SHORT:
+        if stop - start == self.size < _MOST and time.perf_counter() - began < _SHORT:
             self.size *= 2
-        self.here = not node.batched and count >= 4 * CHUNK and took < _TRIVIAL * count
         return items
 
 
@@ -129,22 +122,6 @@ class Inline:
         """Nothing to end."""
 
 
-class _Later:
-    """What the caller will compute himself when it is due; a Future's face."""
-
-    def __init__(self, work: Callable[..., Any], arguments: tuple[Any, ...]):
-        self.work, self.arguments = work, arguments
-
-    def result(self, timeout: float) -> Any:
-        return self.work(*self.arguments)
-
-    def done(self) -> bool:
-        return True
-
-    def cancel(self) -> None:
-        """It has not begun."""
-
-
 class Threads(Inline):
     """A pool of threads in this process: decoders and torch kernels release the GIL."""
 
@@ -157,7 +134,7 @@ class Threads(Inline):
         node, pace = self.node(stage), Pace()
         spans = prepared(node, epoch, chunks(node, start, self.workers, pace))
         tasks = ((f"positions {a} to {b - 1}", (node, epoch, a, b)) for a, b in spans)
-        for items in self._ring(pace.compute, tasks, pace):
+        for items in self._ring(pace.compute, tasks):
             yield from items
 
     def spread(self, step: Step, feed: Feed) -> Feed:
@@ -165,11 +142,11 @@ class Threads(Inline):
         tasks = ((f"the sample at {item.at}", (step, item, after)) for item, after in feed)
         return (pair for pair in self._ring(_stepped, tasks) if pair[0] is not None)
 
-    def _ring(self, work: Callable[..., Any], tasks: Iterator[tuple[str, tuple[Any, ...]]], pace: Pace | None = None) -> Iterator[Any]:
+    def _ring(self, work: Callable[..., Any], tasks: Iterator[tuple[str, tuple[Any, ...]]]) -> Iterator[Any]:
         """work(*arguments) of every task, in order, `ahead` of them under way."""
         self._pool = self._pool or Pool(self.workers)
         process = os.getpid()
-        pool, waiting = self._pool, deque[tuple[str, Future[Any] | _Later]]()
+        pool, waiting = self._pool, deque[tuple[str, Future[Any]]]()
         failed: Exception | None = None
         try:
             while True:
@@ -181,8 +158,7 @@ class Threads(Inline):
                     except Exception as error:
                         failed = error  # what was read before it is delivered first
                         break
-                    here = pace is not None and pace.here
-                    waiting.append((what, _Later(work, arguments) if here else pool.submit(work, *arguments)))
+                    waiting.append((what, pool.submit(work, *arguments)))
                 if not waiting:
                     break
                 if os.getpid() != process:
@@ -194,7 +170,7 @@ class Threads(Inline):
             for _, future in waiting:
                 future.cancel()
 
-    def _wait(self, what: str, future: Future[Any] | _Later) -> Any:
+    def _wait(self, what: str, future: Future[Any]) -> Any:
         try:
             return future.result(self.timeout)
         except FutureTimeout:
