@@ -206,3 +206,20 @@ def test_columns_of_a_tensor_dataset_are_its_samples():
 
 def keep(sample):
     return int(sample["label"]) != 3
+
+
+def test_few_flows_are_decoded_before_the_first_is_cut(monkeypatch):
+    """Of pictures only windows are held; what has no window is decoded whole, so of few samples at a time."""
+    from vdata import codecs
+    from vdata.run import window
+
+    flow = Encoded(codecs.encode(Flow(torch.zeros(2, 24, 24)))[1], "Flow", "flo")
+    order = []
+    decode, finish = codecs.decode, window._Job.finish
+    monkeypatch.setattr(codecs, "decode", lambda enc, **how: order.append(enc.type) or decode(enc, **how))
+    monkeypatch.setattr(window._Job, "finish", lambda job, *parts: order.append("done") or finish(job, *parts))
+    pipe = read(Computed("flows", 64, lambda i: {"image1": encoded(i), "image2": encoded(i + 99), "flow": flow}))
+    batch = pipe.apply(T.RandomCrop(20), T.RandomRotation(5)).batch(64)[0]
+    assert batch["flow"].shape == (64, 2, 20, 20)
+    held = [order[:n].count("Flow") - order[:n].count("done") for n in range(len(order))]
+    assert order.count("Flow") == 64 and max(held) == window.FEW

@@ -19,6 +19,8 @@ from vdata.transforms._base import Leaves, Params, ordinal_path
 from vdata.transforms._info import second_frame, sizes_of
 
 AT_ONCE = 1 << 22  # pixels that are decoded before the first of them is transformed
+FEW = 16  # samples at once whose masks or flows are decoded
+_RASTERS = ("Mask", "Flow", "Video", "tensor", "tensors")
 
 
 def decode_and_apply(transform: Compose, samples: Sequence[Mapping[str, Any]], key: Key, decode: Decode) -> list[Any]:
@@ -27,6 +29,9 @@ def decode_and_apply(transform: Compose, samples: Sequence[Mapping[str, Any]], k
     Equal, bit for bit, to decoding everything first (law 4 tests it), but where `decode.scale` asks for fewer pixels.
     """
     mode = decode.mode
+    if len(samples) > FEW and any(_is_raster(v) for v in samples[0].values()):  # decoded whole before anything is drawn
+        parts = [slice(at, at + FEW) for at in range(0, len(samples), FEW)]
+        return [done for part in parts for done in decode_and_apply(transform, samples[part], key[part], decode)]
     pictures = [{n: codecs.size(v) for n, v in s.items() if isinstance(v, Encoded) and is_picture(v)} for s in samples]
     # A ghost stands for each picture until its window is known: a size and a type, no memory.
     seen = [
@@ -41,6 +46,11 @@ def decode_and_apply(transform: Compose, samples: Sequence[Mapping[str, Any]], k
 def is_picture(value: Encoded) -> bool:
     """Whether an undecoded leaf is a picture whose size is in its header."""
     return value.type == "Image" or (value.type == "" and codecs.kind(value.data) in ("jpeg", "png", "webp", "ppm"))
+
+
+def _is_raster(value: Any) -> bool:
+    """Whether an undecoded leaf becomes much memory, and is no picture whose window alone is decoded."""
+    return isinstance(value, Encoded) and not is_picture(value) and (value.type or codecs.type_of(value)) in _RASTERS
 
 
 class _Job:
@@ -83,11 +93,13 @@ class _Job:
 
 def _in_parts(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
     part: list[_Job] = []
+    pixels = 0
     for job in jobs:
-        if part and sum(j.pixels for j in part) + job.pixels > AT_ONCE:
+        if part and pixels + job.pixels > AT_ONCE:
             yield part
-            part = []
+            part, pixels = [], 0
         part.append(job)
+        pixels += job.pixels
     yield part
 
 
