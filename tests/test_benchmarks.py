@@ -25,8 +25,11 @@ for name in sys.argv[3:]:
     try:
         module = importlib.import_module(f"cases.{name}")
         module.prepare(folder, None, True)
-        getattr(module, "CHECK", lambda folder: None)(folder)
-        found["check"] = ""
+        try:
+            getattr(module, "CHECK", lambda folder: None)(folder)
+        except ModuleNotFoundError as error:  # a peer of the extra "bench" that is not here has nothing to be compared with
+            if error.name.split(".")[0] in measure.OURS:
+                raise
         if "vdata" in module.PEERS:
             found["vdata"] = measure.one(name, "vdata", folder, True, time.monotonic())
         found["figures"] = getattr(module, "FIGURES", lambda folder, quick: {})(folder, True)

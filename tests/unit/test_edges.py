@@ -271,7 +271,7 @@ def test_validity_on_another_device():
 def test_a_batch_that_could_not_be_moved_was_not_delivered(monkeypatch):
     from vdata.run import loader as module
 
-    loader = numbers().batch(2).loader(workers=0)
+    loader = numbers().batch(2).loader(workers=0, device="cpu")
     items = iter(loader)
     next(items)
     monkeypatch.setattr(module, "to_device", lambda *a: (_ for _ in ()).throw(RuntimeError("out of memory")))
