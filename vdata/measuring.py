@@ -116,7 +116,7 @@ def _advice(plan: Stage, stages: list[StageTime], mode: str) -> Iterator[str]:
     every = list(chain(plan))
     total = sum(s.seconds for s in stages)
     share = {s.name: s.seconds / total for s in stages} if total else {}
-    if any(isinstance(s, DecodeApply) for s in every) and turbo.library() is None:
+    if any(isinstance(s, DecodeApply) for s in every) and turbo.nvimgcodec() is None:
         yield 'windows of JPEGs are decoded faster with: pip install "vdata-vision[turbo]"'
     if share.get("read", 0) > 0.5 and any(isinstance(s, Read) and isinstance(s.source, Source) and not s.source.far for s in every):
         yield "most of the time goes into reading: .pack(url) writes shards, which are read with one look-up a sample"

@@ -20,7 +20,7 @@ PHOTO = pillow.fromarray(skimage.data.astronaut())
 @pytest.fixture(params=["turbo", "pillow"])
 def decoder(request, monkeypatch):
     if request.param == "pillow":
-        monkeypatch.setattr(turbo, "library", lambda: None)
+        monkeypatch.setattr(turbo, "nvimgcodec", lambda: None)
     return request.param
 
 

@@ -24,9 +24,9 @@ SIZES = ((211, 173), (64, 64), (17, 3), (3, 17), (1, 1), (300, 16), (129, 257)) 
 def decoder(request, monkeypatch):
     """With nvImageCodec, and as if it were not installed."""
     if request.param == "pillow":
-        monkeypatch.setattr(turbo, "library", lambda: None)
+        monkeypatch.setattr(turbo, "nvimgcodec", lambda: None)
     else:
-        assert turbo.library() is not None
+        assert turbo.nvimgcodec() is not None
     return request.param
 
 

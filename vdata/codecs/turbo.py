@@ -21,21 +21,21 @@ _NARROW = 8  # pixels: windows of one column were seen to differ from the whole 
 
 
 @lru_cache(None)
-def library() -> Any:
+def nvimgcodec() -> Any:
     """The module; None where it is not installed, or cannot run here."""
     os.environ.setdefault("PYNVIMGCODEC_VERBOSITY", "0")  # what it declines is no news: Pillow says what is wrong with it
     try:
-        from nvidia import nvimgcodec
+        from nvidia import nvimgcodec as module
     except Exception:  # not installed, or without what it needs of the system
         return None
-    return nvimgcodec
+    return module
 
 
 class _Decoders(threading.local):
     """A decoder for each thread: one alone would do one call after the other."""
 
     def __init__(self) -> None:
-        nv = library()
+        nv = nvimgcodec()
         self.process = os.getpid()
         self.decoder = nv.Decoder(device_id=_CPU, max_num_cpu_threads=1, backends=[nv.Backend(nv.BackendKind.CPU_ONLY)])
         self.params = nv.DecodeParams(color_spec=nv.ColorSpec.SRGB, apply_exif_orientation=False)
@@ -47,7 +47,7 @@ _decoders: _Decoders | None = None
 def windows(asked: Sequence[tuple[bytes | memoryview, Window]]) -> list[np.ndarray | None]:
     """uint8 [h, w, 3] of each window (top, left, height, width) of a JPEG in its stored frame; None for those it declines."""
     global _decoders
-    nv = library()
+    nv = nvimgcodec()
     if nv is None or not asked:
         return [None] * len(asked)
     if _decoders is None or _decoders.process != os.getpid():  # a forked child has no use for its parent's
