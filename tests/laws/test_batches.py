@@ -223,3 +223,15 @@ def test_few_flows_are_decoded_before_the_first_is_cut(monkeypatch):
     assert batch["flow"].shape == (64, 2, 20, 20)
     held = [order[:n].count("Flow") - order[:n].count("done") for n in range(len(order))]
     assert order.count("Flow") == 64 and max(held) == window.FEW
+
+
+def test_what_fails_only_together_is_said_and_done_alone():
+    class Alone(T.Identity):
+        def draw(self, key, info):
+            if len(key) > 1:
+                raise ZeroDivisionError("one at a time")
+            return {}
+
+    pipe = pipe_of("large").apply(Alone()).batch(4)
+    with pytest.warns(RuntimeWarning, match="one at a time.*not for each alone"):
+        assert pipe[0].size == 4

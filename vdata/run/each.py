@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -163,9 +164,17 @@ def all_applied(stage: plan.Apply, items: Sequence[Item | None]) -> list[Item | 
         try:
             moved = iter(_together(stage, here))
             return [None if i is None else i.to(next(moved)) for i in items]
-        except Exception:
-            pass
+        except Exception as error:  # done again one by one, so that it is raised for the sample that it is of
+            alone = [None if i is None else i.to(one(stage, i)) for i in items]
+            only_together(stage, error)
+            return alone
     return [None if i is None else i.to(one(stage, i)) for i in items]  # type: ignore[arg-type]
+
+
+def only_together(stage: plan.Apply, error: Exception) -> None:
+    """Say that samples fail together and not alone: what they get is right, and takes twice the time."""
+    what = f".{stage.name}({stage.arguments()}) fails for several samples at once ({type(error).__name__}: {error}), and not for each alone"
+    warnings.warn(f"{what}: is its draw(key, info) for len(key) samples? They are done one by one, which is slow", RuntimeWarning, stacklevel=2)
 
 
 def _together(stage: plan.Apply, items: Sequence[Item]) -> list[Any]:

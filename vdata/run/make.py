@@ -21,7 +21,18 @@ from vdata.errors import DataError, PlanError
 from vdata.order import substitutes
 from vdata.rewrite import BatchApply, DecodeApply
 from vdata.run.columns import columns
-from vdata.run.each import Item, all_applied, all_mapped, all_opened, applied, each, keeps, noted, substitution
+from vdata.run.each import (
+    Item,
+    all_applied,
+    all_mapped,
+    all_opened,
+    applied,
+    each,
+    keeps,
+    noted,
+    only_together,
+    substitution,
+)
 from vdata.run.mixed import mixed, mixes
 from vdata.run.place import Down, below, dealt, part_of, preparing, turn_of
 from vdata.run.together import fits, transformed
@@ -195,8 +206,10 @@ def _batch_apply(stage: BatchApply) -> Callable[[int, int], Item]:
         if fits(items):
             try:
                 return transformed(stage, [i for i in items if i is not None], slabs)
-            except Exception:  # done again sample by sample, so that it is raised for the one that it is of
-                pass
+            except Exception as error:  # done again sample by sample, so that it is raised for the one that it is of
+                item = gathered(stage, all_applied(stage.apply, items), slabs)
+                only_together(stage.apply, error)
+                return item
         return gathered(stage, all_applied(stage.apply, items), slabs)
 
     return make
