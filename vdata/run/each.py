@@ -165,7 +165,7 @@ def all_applied(stage: plan.Apply, items: Sequence[Item | None]) -> list[Item | 
             moved = iter(_together(stage, here))
             return [None if i is None else i.to(next(moved)) for i in items]
         except Exception as error:  # done again one by one, so that it is raised for the sample that it is of
-            alone = [None if i is None else i.to(one(stage, i)) for i in items]
+            alone = [None if i is None else i.to(one(stage, i)) for i in items]  # type: ignore[arg-type]
             only_together(stage, error)
             return alone
     return [None if i is None else i.to(one(stage, i)) for i in items]  # type: ignore[arg-type]
