@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vdata.planes import interleaved, planes
 from vdata.slabs import Slabs
 from vdata.tensors import BoundingBoxes, Flow, Image, KeyPoints, Label, Mask, TypedTensor, Video
 
@@ -167,6 +168,11 @@ class Batch(dict[str, Any]):
             shown.append(f"{name}: {repr(value) if isinstance(value, Ragged) else kind}")
         return f"Batch({self.size}; {', '.join(shown)})"
 
+    def _repr_html_(self) -> str:
+        from vdata.notebook import batch_html  # floors up: only a notebook needs what draws
+
+        return batch_html(self)
+
     def __reduce__(self):
         return Batch, (dict(self), self.size, self.at)
 
@@ -246,11 +252,16 @@ def _stack(values: list[Tensor], slabs: Slabs | None) -> Tensor | Ragged:
         shapes = {v.shape for v in values}
     if holds_objects(first) or len(shapes) > 1 or any(m != metas[0] for m in metas):
         return Ragged.of(values)
-    if slabs is None or not isinstance(first, Image | Video | Mask | Flow) or first.device.type != "cpu":
+    if not isinstance(first, Image | Video | Mask | Flow) or first.device.type != "cpu":
         return torch.stack(values)
     with torch._C.DisableTorchFunctionSubclass():
-        out = slabs.take((len(values), *first.shape), first.dtype)
-        torch.stack(values, out=out)
+        shape = (len(values), *first.shape)
+        out = torch.empty(shape, dtype=first.dtype) if slabs is None else slabs.take(shape, first.dtype)
+        if interleaved(first):
+            for value, place in zip(values, out, strict=True):
+                planes(value, place)
+        else:
+            torch.stack(values, out=out)
     return first.like(out)
 
 

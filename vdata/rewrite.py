@@ -4,7 +4,10 @@
     place_decode       bytes are decoded beneath the first stage that reads pixels, or at the end
     fuse_decode_crop   a decode under a transform that needs only a window decodes only that window
     hold_floats_back   pictures stay bytes until they are in the batch, where they become floats once
+    keep_interleaved   pictures become planes while they are written into the batch, not before
     batch_first        small pictures of one size are transformed as a batch, with a key each
+
+Where OpenCV is installed, RandomResizedCrop in one step with a decode resizes by it what it need not average: within one grey level.
 """
 
 from __future__ import annotations
@@ -48,6 +51,7 @@ class DecodeApply(Apply):
     """A decode and the transforms over it, run as one: the first transform's window is all that is decoded."""
 
     decode: Any = None  # the Decode
+    interleaved: bool = False  # pictures may be handed on as they lie in the decoder's memory
     decoded = False
 
     @property
@@ -91,7 +95,9 @@ def optimise(plan: Stage, scan: Scan, *, decode: bool = True, fuse: bool = True)
     placed, pending = place_decode(bind(fill_in_filters(plan, scan)))
     if pending is not None and (decode or pending.on_error == "skip"):
         placed = replace(pending, source=placed, keep=not decode)
-    return transform(transform(transform(placed, hold_floats_back), fuse_decode_crop), batch_first) if fuse else placed
+    for rule in (hold_floats_back, fuse_decode_crop, keep_interleaved, batch_first) if fuse else ():
+        placed = transform(placed, rule)
+    return placed
 
 
 def fill_in_filters(stage: Stage, scan: Scan) -> Stage:
@@ -213,6 +219,27 @@ def hold_floats_back(stage: Stage) -> Stage:
         if (parts := split_floats(stage.transform)) is not None:
             return ToFloats(replace(stage, transform=parts[0]), parts[1])
     return stage
+
+
+def keep_interleaved(stage: Stage) -> Stage:
+    """A batch of pictures that are only moved about after their windows: interleaved until they are written into it."""
+    if type(stage) is not Batch or not isinstance(stage.source, DecodeApply) or stage.collate_fn is not None:
+        return stage
+    below = stage.source
+    return replace(stage, source=replace(below, interleaved=True)) if all(t.exact for t in below.transform.transforms[1:]) else stage
+
+
+def behind_copy(stage: Stage, which: str) -> tuple[Stage, tuple[Stage, ...]]:
+    """What is done to whole batches at the end of a plan, taken off it to be done on a device, the lowest first.
+
+    which  "floats": the conversion to floats and the normalisation; "batch": every transform after `.batch` too; "none"
+    """
+    moved: list[Stage] = []
+    kinds = {"floats": (ToFloats,), "batch": (ToFloats, Apply), "none": ()}[which]
+    while isinstance(stage, kinds) and any(isinstance(s, Batch) for s in chain(stage.source)):
+        moved.insert(0, stage)
+        stage = stage.source
+    return stage, tuple(moved)
 
 
 def batch_first(stage: Stage) -> Stage:

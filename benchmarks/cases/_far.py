@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 LATENCY, RATE = 0.05, 100e6
-_SERVER = Path(__file__).parents[2] / "tests/faultserver.py"
+_SERVER = Path(__file__).parents[1] / "link.py"
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
@@ -44,13 +45,13 @@ _BROKEN = (
 
 
 def names() -> str:
-    """Name and version of what decides a picture's pixels.
+    """Name and version of what decides a picture's pixels: its decoder, and what may resize a window in one step with it.
 
     >>> names().startswith("pillow ")
     True
     """
     turbo = features.version("libjpeg_turbo")
-    return f"pillow {PIL.__version__}" + (f", libjpeg-turbo {turbo}" if turbo else "")
+    return f"pillow {PIL.__version__}" + (f", libjpeg-turbo {turbo}" if turbo else "") + (", opencv" if find_spec("cv2") else "")
 
 
 def size(data: bytes | memoryview, *, orient: bool = True, head: Header | None = None) -> tuple[int, int]:

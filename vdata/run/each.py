@@ -147,7 +147,7 @@ def windowed(stage: DecodeApply, item: Item) -> Any:
     if not _has_windows(item.value):
         return applied(stage, item.to(opened(stage.decode, item)))
     with noted(stage, item):
-        return decode_and_apply(stage.transform, [item.value], stage_key(stage, item), stage.decode)[0]
+        return decode_and_apply(stage.transform, [item.value], stage_key(stage, item), stage.decode, stage.interleaved)[0]
 
 
 def _has_windows(value: Any) -> bool:
@@ -180,7 +180,7 @@ def only_together(stage: plan.Apply, error: Exception) -> None:
 def _together(stage: plan.Apply, items: Sequence[Item]) -> list[Any]:
     values, key = [i.value for i in items], stage_keys(stage, items)
     if isinstance(stage, DecodeApply):
-        return decode_and_apply(stage.transform, values, key, stage.decode)
+        return decode_and_apply(stage.transform, values, key, stage.decode, stage.interleaved)
     return stage.transform.on_samples(values, key)
 
 

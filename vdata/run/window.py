@@ -11,6 +11,7 @@ import torch
 from vdata import codecs
 from vdata.encoded import Encoded
 from vdata.key import Key
+from vdata.meter import spent
 from vdata.plan import Decode
 from vdata.planes import planes
 from vdata.tensors import Image, Label, TypedTensor
@@ -23,15 +24,16 @@ FEW = 16  # samples at once whose masks or flows are decoded
 _RASTERS = ("Mask", "Flow", "Video", "tensor", "tensors")
 
 
-def decode_and_apply(transform: Compose, samples: Sequence[Mapping[str, Any]], key: Key, decode: Decode) -> list[Any]:
+def decode_and_apply(transform: Compose, samples: Sequence[Mapping[str, Any]], key: Key, decode: Decode, interleaved: bool = False) -> list[Any]:
     """Samples decoded and transformed, drawn for together; of each picture only the first transform's window is decoded.
 
-    Equal, bit for bit, to decoding everything first (law 4 tests it), but where `decode.scale` asks for fewer pixels.
+    Equal, bit for bit, to decoding everything first (law 4 tests it), but where `decode.scale` asks for fewer pixels, or where
+    RandomResizedCrop resizes through OpenCV (one grey level). With `interleaved` pictures may lie in memory as [H, W, C].
     """
     mode = decode.mode
     if len(samples) > FEW and any(_is_raster(v) for v in samples[0].values()):  # decoded whole before anything is drawn
         parts = [slice(at, at + FEW) for at in range(0, len(samples), FEW)]
-        return [done for part in parts for done in decode_and_apply(transform, samples[part], key[part], decode)]
+        return [done for part in parts for done in decode_and_apply(transform, samples[part], key[part], decode, interleaved)]
     pictures = [{n: codecs.size(v) for n, v in s.items() if isinstance(v, Encoded) and is_picture(v)} for s in samples]
     # A ghost stands for each picture until its window is known: a size and a type, no memory.
     seen = [
@@ -39,7 +41,10 @@ def decode_and_apply(transform: Compose, samples: Sequence[Mapping[str, Any]], k
         for s, sizes in zip(samples, pictures, strict=True)
     ]
     drawn = transform.draw_each(key.fold(ordinal_path(transform, 0)), seen)
-    jobs = [_Job(transform, s, sizes, leaves, params["children"]) for s, sizes, leaves, params in zip(samples, pictures, seen, drawn, strict=True)]
+    jobs = [
+        _Job(transform, s, sizes, leaves, params["children"], interleaved)
+        for s, sizes, leaves, params in zip(samples, pictures, seen, drawn, strict=True)
+    ]
     return [done for part in _in_parts(jobs) for done in _done(part, decode)]
 
 
@@ -56,13 +61,15 @@ def _is_raster(value: Any) -> bool:
 class _Job:
     """One sample: its pictures still encoded, with the window of each that is needed."""
 
-    def __init__(self, transform: Compose, sample: Mapping[str, Any], sizes: Mapping[str, tuple[int, int]], leaves: Leaves, params: list[Params]):
+    def __init__(
+        self, transform: Compose, sample: Mapping[str, Any], sizes: Mapping[str, tuple[int, int]], leaves: Leaves, params: list[Params], interleaved: bool
+    ):  # fmt: skip
         first = transform.transforms[0]
         assert isinstance(first, Geometric)
         self.transform, self.first, self.params, self.leaves = transform, first, params, leaves
         self.windows = {n: first.window(params[0], size) for n, size in sizes.items()}
         self.encoded = {n: sample[n] for n in sizes}
-        self.sizes = sizes
+        self.sizes, self.interleaved = sizes, interleaved
         self.pixels = sum(h * w if (cut := self.windows[n]) is None else cut[2] * cut[3] for n, (h, w) in sizes.items())
 
     def reduced(self, name: str) -> Any:
@@ -81,7 +88,8 @@ class _Job:
         out: Leaves = {}
         for name, value in leaves.items():
             if name in cut:
-                out[name] = done[name] if name in done else _contiguous(self.first.after_window(decoded[name], own))
+                leaf = done[name] if name in done else self.first.after_window(decoded[name], own)
+                out[name] = leaf if self.interleaved else _contiguous(leaf)
             elif name in others:
                 leaf = decoded.get(name, value)
                 moved = self.first.move(leaf if self.transform.reduced else _contiguous(leaf), name, placed, leaves)
@@ -108,7 +116,8 @@ def _done(jobs: list[_Job], decode: Decode) -> Iterator[Any]:
     if decode.scale and decode.mode == "RGB":
         done = [{n: found for n in job.encoded if (found := job.reduced(n)) is not None} for job in jobs]
     asked = [(job.encoded[n], job.windows[n]) for job, made in zip(jobs, done, strict=True) for n in job.encoded if n not in made]
-    pixels = iter(codecs.decode_all(asked, mode=decode.mode))
+    with spent("decode"):
+        pixels = iter(codecs.decode_all(asked, mode=decode.mode))
     for job, made in zip(jobs, done, strict=True):
         yield job.finish({name: next(pixels) for name in job.encoded if name not in made}, made)
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import copy
 import os
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -22,7 +22,8 @@ Bring = Callable[[str, int, int], memoryview]
 
 THREADS = 64  # requests under way; at 50 ms each 1,280 a second
 ROOM = 256 << 20  # bytes that are held or under way
-_TOGETHER = 8 << 20  # the most that is asked for at once
+_TOGETHER = 4 << 20  # the most that is asked for at once
+_FIRST = 8 << 20  # bytes that are under way at first
 _GAP = 64 << 10  # bytes between two ranges that are rather read than asked around
 _STALE = 60.0  # seconds after which nobody is expected to ask any more, if room is needed
 
@@ -115,41 +116,59 @@ def _together(ranges: list[Range]) -> Iterator[tuple[str, int, int, list[tuple[i
 
 
 class _Crew:
-    """Daemon threads that come when there is work, `most` of them, and go when there has been none for a second."""
+    """Daemon threads that come when there is work, `most` of them, and go when there has been none for a second.
+
+    What is under way shares the link, so the first request alone would come sooner than as one of many: few bytes are asked for
+    at first, and twice as many each time that these have come.
+    """
 
     def __init__(self, most: int):
         self.most = most
-        self._tasks: queue.SimpleQueue[tuple[Future[memoryview], Bring, Range]] = queue.SimpleQueue()
-        self._guard = threading.Lock()
-        self._threads = self._idle = 0
+        self._tasks = deque[tuple[Future[memoryview], Bring, Range]]()
+        self._changed = threading.Condition()
+        self._threads = self._idle = self._under_way = 0
+        self._window = _FIRST
 
     def submit(self, bring: Bring, what: Range) -> Future[memoryview]:
         future: Future[memoryview] = Future()
-        with self._guard:
-            self._tasks.put((future, bring, what))
-            if self._idle < self._tasks.qsize() and self._threads < self.most:
+        with self._changed:
+            self._tasks.append((future, bring, what))
+            if self._idle < len(self._tasks) and self._threads < self.most:
                 self._threads += 1
                 threading.Thread(target=self._work, daemon=True, name="vdata-ahead").start()
+            self._changed.notify()
         return future
 
     def _work(self) -> None:
-        while True:
-            with self._guard:
-                self._idle += 1
+        while (task := self._next()) is not None:
+            future, bring, what = task
+            del task
             try:
-                future, bring, what = self._tasks.get(timeout=1.0)
-            except queue.Empty:
-                future = None
-            with self._guard:
-                self._idle -= 1
-                if future is None and self._tasks.empty():
-                    self._threads -= 1
-                    return
-            if future is None:
-                continue
-            try:
-                shard, start, length = what
-                future.set_result(bring(shard, start, length))
+                future.set_result(bring(*what))
             except BaseException as error:
                 future.set_exception(error)
+            with self._changed:
+                self._under_way -= what[2]
+                self._window = min(self._window + what[2], ROOM)
+                self._changed.notify_all()
             del future, bring, what  # what was brought is not kept by who brought it
+
+    def _next(self) -> tuple[Future[memoryview], Bring, Range] | None:
+        """What to bring now; None for a thread that is not needed any more."""
+        with self._changed:
+            self._idle += 1
+            found = self._changed.wait_for(self._may_start, timeout=1.0)
+            while not found and self._tasks:  # it waits for others, not for work
+                found = self._changed.wait_for(self._may_start, timeout=1.0)
+            self._idle -= 1
+            if not found:
+                self._threads -= 1
+                if not self._threads:
+                    self._window = _FIRST
+                return None
+            task = self._tasks.popleft()
+            self._under_way += task[2][2]
+            return task
+
+    def _may_start(self) -> bool:
+        return bool(self._tasks) and (not self._under_way or self._under_way + self._tasks[0][2][2] <= self._window)

@@ -162,7 +162,7 @@ class Transform:
         rows = np.flatnonzero(chosen)
         if not len(rows):
             return batch
-        part = Batch(self.read_by(take(batch, rows)), len(rows), [batch.at[int(b)] for b in rows])
+        part = Batch(take(self.read_by(batch), rows), len(rows), [batch.at[int(b)] for b in rows])
         moved = self.apply_chosen(rows_of(params, rows), part)
         each([moved, part], lambda both: same_leaves(*both))  # raises
         return batch.replace({n: put_back(v, rows, moved[n], n) if n in moved else v for n, v in batch.items()})

@@ -158,6 +158,9 @@ class Geometric(Transform):
             out[name] = leaf
         return out
 
+    def read_by(self, leaves: Leaves) -> Leaves:
+        return {n: v for n, v in leaves.items() if _on_canvas(v)} if self.exact else leaves
+
     def apply_chosen(self, params: Params, batch: Batch) -> Any:
         """Samples whose frames are of one size, and stay so, in one call for each leaf."""
         sizes = Info.of_batch(batch).sizes
@@ -182,6 +185,11 @@ def _only_picture(sample: Leaves) -> str | None:
     """The name of a sample's picture, if nothing else lies on a canvas: no frames need to be told apart."""
     spatial = [n for n, v in sample.items() if isinstance(v, TypedTensor) and type(v) is not Label]
     return spatial[0] if len(spatial) == 1 and type(sample[spatial[0]]) is Image else None
+
+
+def _on_canvas(value: Any) -> bool:
+    kind = value.type if isinstance(value, Ragged) else type(value)
+    return issubclass(kind, TypedTensor) and kind is not Label
 
 
 def _returned(leaf: TypedTensor, back: Mapping[str, Move | None], frame: str) -> TypedTensor:

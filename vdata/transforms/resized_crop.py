@@ -18,6 +18,7 @@ from vdata.transforms._info import Info
 from vdata.transforms._map import Map
 from vdata.transforms._op import spatial
 from vdata.transforms._pixels import cut, nearest
+from vdata.transforms._quick import resize_quickly
 from vdata.transforms._warp import How
 from vdata.transforms.interpolation import InterpolationMode, tensor_mode
 from vdata.transforms.resize import BILINEAR, resize, resize_pixels, resize_vectors, resized_size
@@ -142,7 +143,7 @@ class RandomResizedCrop(Geometric):
 
     def after_window(self, leaf: TypedTensor, params: Params) -> TypedTensor:
         if isinstance(leaf, Image):  # the verb's kernel, without finding it: this is done to every picture of a training run
-            return leaf.like(resize_pixels(leaf.plain(), self.size, self.interpolation, self.antialias))
+            return leaf.like(resize_quickly(leaf.plain(), self.size, self.interpolation, self.antialias))
         return resize(leaf, self.size, self.interpolation, antialias=self.antialias)
 
     def reduction(self, params: Params, size: tuple[int, int]) -> Reduction | None:
