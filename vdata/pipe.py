@@ -330,6 +330,7 @@ class DataPipe(IterableDataset):
         self, workers: int | None = None, *, mode: str = "thread", device: Any = None, prefetch: int = 2, pin_memory: bool | None = None,
         rank: int | None = None, world_size: int | None = None, uneven: str = "drop", timeout: float = 300.0,
         multiprocessing_context: str = "forkserver", executor: str | None = None, optimize: bool = True,
+        on_device: str = "floats", memory_format: Any = None,
     ) -> Loader:  # fmt: skip
         """A `Loader`: the same samples in the same order, whatever is said here.
 
@@ -343,6 +344,9 @@ class DataPipe(IterableDataset):
         timeout     seconds that one result may take (in process mode the start of the workers counts too)
         executor    "ray": `workers` actors (by default as many as this machine has cores) on a Ray cluster compute the items and this process delivers them, in order; one that dies
                     loses nothing
+        on_device   what of a batch's transforms runs on the `device`, where that is not the CPU: "floats" (a conversion to floats
+                    and a normalisation at the end, so that bytes are copied), "batch" (all after `.batch`) or "none"
+        memory_format  torch.channels_last: pictures of a batch lie in memory as [N, H, W, C]; their shape stays [N, C, H, W]
         optimize    False runs the plan as it is written, without the rewrites that `explain` shows: slower, and equal
 
         >>> loader = vdata.from_torch([{"x": 1}]).loader(workers=2)
@@ -352,6 +356,7 @@ class DataPipe(IterableDataset):
         return Loader(
             self._plan, workers=workers, mode=mode, device=device, prefetch=prefetch, pin_memory=pin_memory, rank=rank,
             world_size=world_size, uneven=uneven, timeout=timeout, multiprocessing_context=multiprocessing_context, executor=executor, optimize=optimize,
+            on_device=on_device, memory_format=memory_format,
         )  # fmt: skip
 
     def pack(self, url: str, **options: Any) -> DataPipe:
@@ -366,6 +371,11 @@ class DataPipe(IterableDataset):
 
     def __repr__(self) -> str:
         return describe(self._plan)
+
+    def _repr_html_(self) -> str:
+        from vdata.notebook import pipe_html  # only a notebook needs what draws
+
+        return pipe_html(self._plan)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DataPipe) and self._value() == other._value()

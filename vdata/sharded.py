@@ -43,6 +43,7 @@ class Sharded(Source):
         stamp = "" if manifest.crc is None else manifest.digest
         self.fetcher = Fetcher(manifest.base, sizes={s.name: s.bytes for s in manifest.shards}, stamp=stamp, cache=cache, seen={**manifest.seen, **(seen or {})})
         self.far = self.fetcher.far
+        self.traffic = self._traffic if self.far else None
         self._shown = lru_cache(None)(lambda shard: redact(join(manifest.base, shard)))
 
     def __reduce__(self):
@@ -73,6 +74,9 @@ class Sharded(Source):
             raise UnknownDatasetError(f"there is no manifest.json and no *.tar at {redact(url)!r}")
         name = redact(url if isinstance(url, (str, os.PathLike)) else f"{len(url)} tars")
         return cls(manifest, name, orient=orient, cache=_cache(manifest.base, cache, cache_limit))
+
+    def _traffic(self) -> dict[str, int]:
+        return self.fetcher.traffic()
 
     def prepare(self, indices: Iterable[int]) -> None:
         shards = self.manifest.shards

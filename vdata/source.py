@@ -34,6 +34,7 @@ class Source(ABC):
     columns  name -> array of N scalars known without reading a sample: what `.filter(where=...)` can ask
     digest   stands for the content: two sources with one digest hold the same samples in the same order
     far      whether reading takes a round trip, so that `prepare` is worth while
+    traffic  where it does: {"requests", "bytes", "cached"} so far, for `Loader.stats`
     """
 
     name: str
@@ -43,6 +44,7 @@ class Source(ABC):
     digest: str
     far: bool = False
     batch_of: Callable[[np.ndarray], dict[str, Any]] | None = None
+    traffic: Callable[[], dict[str, int]] | None = None
 
     def __len__(self) -> int:
         return int(self.sizes.sum())

@@ -14,13 +14,16 @@ from typing import Any
 import torch
 
 from vdata import plan
+from vdata.batch import Batch
 from vdata.errors import NoIndexError, PlanError
 from vdata.run.actors import Actors
-from vdata.run.device import to_device
+from vdata.run.device import fed, laid_out, lane_to, to_device
+from vdata.run.each import Item, each
 from vdata.run.processes import Processes
 from vdata.run.ring import Inline, Threads
+from vdata.run.stats import Times, summary
 from vdata.run.walk import State, Walk
-from vdata.source import Stream
+from vdata.source import Source, Stream
 
 
 class Loader:
@@ -35,6 +38,7 @@ class Loader:
         self, written: plan.Stage, *, workers: int | None = None, mode: str = "thread", device: Any = None, prefetch: int = 2,
         pin_memory: bool | None = None, rank: int | None = None, world_size: int | None = None, uneven: str = "drop",
         timeout: float = 300.0, multiprocessing_context: str = "forkserver", executor: str | None = None, optimize: bool = True,
+        on_device: str = "floats", memory_format: torch.memory_format | None = None,
     ):  # fmt: skip
         if mode not in ("thread", "process", "inline"):
             raise PlanError(f'mode is "thread", "process" or "inline", got {mode!r}')
@@ -48,15 +52,20 @@ class Loader:
             raise PlanError(f"workers and prefetch are whole numbers, got {workers!r}, {prefetch!r}")
         if mode == "inline" and workers:
             raise PlanError(f'mode="inline" has no workers, got workers={workers}: leave it out, or use mode="thread"')
+        if on_device not in ("floats", "batch", "none"):
+            raise PlanError(f'on_device is "floats", "batch" or "none", got {on_device!r}')
+        if memory_format not in (None, torch.contiguous_format, torch.channels_last):
+            raise PlanError(f"memory_format is torch.channels_last, or None for [N, C, H, W] as it is, got {memory_format!r}")
         if mode == "process" or executor:
             _fit_for_processes(written, 'mode="process"' if mode == "process" else 'executor="ray"')
         rank, world_size = _world(rank, world_size)
-        self.walk = Walk(written, rank=rank, world=world_size, uneven=uneven, optimize=optimize)
+        self.device = None if device is None else torch.device(device)
+        away = self.device is not None and self.device.type != "cpu"
+        self.walk = Walk(written, rank=rank, world=world_size, uneven=uneven, optimize=optimize, behind=on_device if away and optimize else "none")
         self.mode = executor or ("inline" if workers == 0 else mode)
         self.workers = _cores() if workers is None else workers
-        self.device = None if device is None else torch.device(device)
-        cuda = self.device is not None and self.device.type == "cuda"
-        self.pin_memory = cuda if pin_memory is None else pin_memory
+        self.pin_memory = (away and self.device.type == "cuda") if pin_memory is None else pin_memory  # type: ignore[union-attr]
+        self.memory_format = torch.channels_last if memory_format is torch.channels_last else None
         self.timeout, self.prefetch, self.context = timeout, prefetch, multiprocessing_context
         self._engine = self._make_engine()
         self._state: State = self.walk.start()
@@ -64,11 +73,15 @@ class Loader:
         self._live: weakref.ref[_Pass] | None = None
         self._delivered = 0
         self._substituted: list[dict[str, Any]] = []
+        self._times = Times()
+        sources = [stage.source for stage in plan.chain(written) if isinstance(stage, plan.Read)]
+        self._far = [source.traffic for source in sources if isinstance(source, Source) and source.traffic is not None]
+        self._brought = self._traffic()
 
     def _make_engine(self) -> Inline:
         ahead = self.prefetch * max(1, self.workers)
         if self.mode == "thread":
-            return Threads(self.workers, ahead, self.timeout)
+            return Threads(self.workers, ahead, self.timeout, self._prepared if self.pin_memory or self.memory_format else None)
         if self.mode == "ray":
             return Actors(max(1, self.workers), ahead, self.timeout)
         if self.mode == "process":
@@ -87,17 +100,33 @@ class Loader:
         return one
 
     def _iterate(self, state: State) -> Generator[Any, None, None]:
-        moves = self.device is not None or self.pin_memory
         try:
-            for item, after in self.walk.run(state, self._engine):
-                value = to_device(item.value, self.device, self.pin_memory) if moves else item.value  # where this fails nothing was delivered
+            pairs = fed(self.walk.run(state, self._engine), self._moved, lane_to(self.device), self._engine.ready)
+            for item, after in self._times.over((pair, pair[0].count) for pair in pairs):
                 self._state = after
                 self._delivered += item.count
                 self._substituted += item.broken
-                yield value
+                yield item.value
             self._state = self.walk.next_epoch(self._state)
         finally:
             self._engine.close()
+
+    def _prepared(self, value: Any) -> Any:
+        """What a worker still does to a batch that it has made: a thread's work that the loop need not do."""
+        if not isinstance(value, Batch):
+            return value
+        value = value if self.walk.after_copy else laid_out(value, self.memory_format)
+        return to_device(value, None, True) if self.pin_memory else value
+
+    def _moved(self, item: Item) -> Item:
+        """An item on the device, and finished there."""
+        if self.device is not None or self.pin_memory:
+            item = item.to(to_device(item.value, self.device, self.pin_memory))
+        for stage in self.walk.after_copy:
+            change = each(stage)
+            assert change is not None
+            item = change(item, -1)
+        return item.to(laid_out(item.value, self.memory_format))
 
     def __len__(self) -> int:
         """Items (batches) of an epoch on this rank."""
@@ -129,15 +158,34 @@ class Loader:
         self._state, self._resume = adopted, True
 
     def stats(self) -> dict[str, Any]:
-        """What was delivered since the loader was made, and every broken sample that was replaced."""
+        """What was delivered since the loader was made, every broken sample that was replaced, and who waited for whom.
+
+        first_s          seconds until the first item, which waits for the workers to start; it counts in nothing else here
+        waited_s, used_s the loop's seconds until an item was there, and between items; waiting is the first's share of both
+        rate, headspace   samples a second as it went, and as it would go if data cost no time
+        stages           seconds of all workers by stage, the most expensive first ({} where workers are processes); "decode" is
+                         what "decode+apply" spends on decoding
+        busy             the share of the workers' time that was work
+        traffic          of sources far away: requests, bytes that came, bytes of reads that the cache answered
+        bottleneck       who holds up whom, in words
+        """
         total = self.walk.total if self.walk.elastic else None
+        brought = {n: count - self._brought[n] for n, count in self._traffic().items()}
         return {
             "delivered": self._delivered,
             "substituted": [*self._substituted, *self._engine.left_out],
             "epoch": self._state["epoch"],
             "position": self._state["position"],
             "samples": None if total == math.inf else total,
+            "traffic": brought,
+            **summary(self._times, self._engine.meter.seconds, max(1, self.workers)),
         }
+
+    def _traffic(self) -> dict[str, int]:
+        sums = {"requests": 0, "bytes": 0, "cached": 0}
+        for counts in (traffic() for traffic in self._far):
+            sums = {n: sums[n] + counts[n] for n in sums}
+        return sums
 
     def close(self) -> None:
         """End the iteration under way and its workers. The loader can be iterated again."""

@@ -18,6 +18,7 @@ import numpy as np
 from vdata import plan
 from vdata.batch import At, Batch, collate
 from vdata.errors import DataError, PlanError
+from vdata.meter import spent
 from vdata.order import substitutes
 from vdata.rewrite import BatchApply, DecodeApply
 from vdata.run.columns import columns
@@ -73,6 +74,16 @@ def _each(one: Callable[[int, int], Item | None]) -> Make:
 
 
 def _make(stage: plan.Stage) -> Make:
+    make, name = _unmeasured(stage), stage.name
+
+    def measured(epoch: int, positions: np.ndarray) -> list[Item | None]:
+        with spent(name):
+            return make(epoch, positions)
+
+    return measured
+
+
+def _unmeasured(stage: plan.Stage) -> Make:
     match stage:
         case plan.Read():
             read = stage.indexed().read

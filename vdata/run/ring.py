@@ -15,15 +15,17 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from vdata.errors import PlanError, StageTimeoutError
+from vdata.meter import Meter, spent
 from vdata.plan import Stage, chain
 from vdata.pool import Pool
 from vdata.run.each import Item
-from vdata.run.make import CHUNK, Node, compile
+from vdata.run.make import CHUNK, Make, Node, compile
 
 LEAD = 256  # samples of far sources that are brought ahead of those that are computed
 _MOST = 256  # samples a hand-off, however quick they are
@@ -77,6 +79,17 @@ def prepared(node: Node, epoch: int, spans: Iterator[tuple[int, int]]) -> Iterat
     yield from (span for span, _ in waiting)
 
 
+def finished(make: Make, last: Callable[[Any], Any]) -> Make:
+    """A make whose items' values go through `last`."""
+
+    def made(epoch: int, positions: np.ndarray) -> list[Item | None]:
+        items = make(epoch, positions)
+        with spent("last"):
+            return [i if i is None else i.to(last(i.value)) for i in items]
+
+    return made
+
+
 def compute(node: Node, epoch: int, start: int, stop: int) -> list[tuple[int, Item]]:
     """The items of one chunk; holes are left out."""
     return [(p, item) for p, item in enumerate(node.make(epoch, np.arange(start, stop)), start) if item is not None]
@@ -96,14 +109,18 @@ def _stepped(step: Step, item: Item, after: Any) -> tuple[Item | None, Any]:
 class Inline:
     """In the caller's own thread: what a debugger can step through."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: Callable[[Any], Any] | None = None) -> None:
+        self.last = last  # done by a worker to what it has made
         self.left_out: list[dict[str, Any]] = []  # broken samples that a stream went on without
+        self.meter = Meter()
         self._nodes: OrderedDict[int, tuple[Stage, Node]] = OrderedDict()
 
     def node(self, stage: Stage) -> Node:
         """The stage compiled, once as long as it is in use."""
         if id(stage) not in self._nodes:
-            self._nodes[id(stage)] = stage, compile(stage)
+            node = compile(stage)
+            make = node.make if self.last is None else finished(node.make, self.last)
+            self._nodes[id(stage)] = stage, replace(node, make=self.meter.watch(make))
             while len(self._nodes) > _NODES:
                 self._nodes.popitem(last=False)
         return self._nodes[id(stage)][1]
@@ -116,7 +133,12 @@ class Inline:
 
     def spread(self, step: Step, feed: Feed) -> Feed:
         """`step` of every item of a stream, in order; items that it makes None of are left out."""
+        step = self.meter.watch(step)
         return ((done, after) for item, after in feed if (done := step(item)) is not None)
+
+    def ready(self) -> bool:
+        """Whether the next item can be had without waiting, as far as is known."""
+        return False
 
     def close(self) -> None:
         """Nothing to end."""
@@ -125,10 +147,14 @@ class Inline:
 class Threads(Inline):
     """A pool of threads in this process: decoders and torch kernels release the GIL."""
 
-    def __init__(self, workers: int, ahead: int, timeout: float):
-        super().__init__()
+    def __init__(self, workers: int, ahead: int, timeout: float, last: Callable[[Any], Any] | None = None):
+        super().__init__(last)
         self.ahead, self.timeout, self.workers = ahead, timeout, workers
         self._pool: Pool | None = None
+        self._waiting = deque[tuple[str, Future[Any]]]()
+
+    def ready(self) -> bool:
+        return bool(self._waiting) and self._waiting[0][1].done()
 
     def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
         node, pace = self.node(stage), Pace()
@@ -139,6 +165,7 @@ class Threads(Inline):
 
     def spread(self, step: Step, feed: Feed) -> Feed:
         # The stream itself is read by the caller's thread, in order; only the steps are spread.
+        step = self.meter.watch(step)
         tasks = ((f"the sample at {item.at}", (step, item, after)) for item, after in feed)
         return (pair for pair in self._ring(_stepped, tasks) if pair[0] is not None)
 
@@ -147,6 +174,7 @@ class Threads(Inline):
         self._pool = self._pool or Pool(self.workers)
         process = os.getpid()
         pool, waiting = self._pool, deque[tuple[str, Future[Any]]]()
+        self._waiting = waiting
         failed: Exception | None = None
         try:
             while True:

@@ -16,6 +16,7 @@ from vdata import plan
 from vdata.batch import Batch
 from vdata.errors import DataError, PlanError
 from vdata.key import Key
+from vdata.meter import spent
 from vdata.rewrite import DecodeApply
 from vdata.run.each import Item, each, keeps, noted, substitution
 from vdata.run.make import gathered, merge
@@ -80,13 +81,19 @@ def _step(stage: plan.Stage, engine: Inline) -> Step | None:
     """What a one-to-one stage does to an item of a stream; None for other stages, which must see the items in turn."""
     if stage.access != "stream" or isinstance(stage, plan.Enumerate) or (change := each(stage)) is None:
         return None
+    name = stage.name
+
+    def measured(item: Item) -> Item:
+        with spent(name):
+            return change(item, -1)
+
     if not isinstance(stage, plan.Decode | DecodeApply) or stage.on_error == "raise":
-        return lambda item: change(item, -1)
+        return measured
 
     def without_broken(item: Item) -> Item | None:
         """A stream goes on without its broken samples; each is named in `stats`."""
         try:
-            return change(item, -1)
+            return measured(item)
         except DataError as error:
             engine.left_out.append(substitution(error, item.at[0], item.at[1], None))
             return None

@@ -19,7 +19,7 @@ import numpy as np
 
 from vdata import codecs, plan, survey
 from vdata.errors import NoIndexError, PlanError, StateError
-from vdata.rewrite import optimise
+from vdata.rewrite import behind_copy, optimise
 from vdata.run.each import Item, keeps
 from vdata.run.ring import Inline
 from vdata.run.stream import follow
@@ -31,14 +31,14 @@ State = dict[str, Any]
 class Walk:
     """A plan as seen by one rank (and, in a foreign loader, one of its workers)."""
 
-    def __init__(self, written: plan.Stage, *, rank: int = 0, world: int = 1, uneven: str = "drop", worker: int = 0, workers: int = 1, decode: bool = True, optimize: bool = True):
+    def __init__(self, written: plan.Stage, *, rank: int = 0, world: int = 1, uneven: str = "drop", worker: int = 0, workers: int = 1, decode: bool = True, optimize: bool = True, behind: str = "none"):
         if uneven not in ("drop", "pad", "exact"):
             raise PlanError(f'uneven is "drop", "pad" or "exact", got {uneven!r}')
         if not 0 <= rank < world:
             raise PlanError(f"rank {rank} is not in a world of {world}")
         self.written = written
         self.rank, self.world, self.uneven = rank, world, uneven
-        self.worker, self.workers, self.decode, self.optimize = worker, workers, decode, optimize
+        self.worker, self.workers, self.decode, self.optimize, self.behind = worker, workers, decode, optimize, behind
         self.elastic = not survey.not_elastic(written) and workers == 1
         self.seed = survey.seeds(written)
         self.digest = survey.digest(written)
@@ -54,7 +54,14 @@ class Walk:
         local = optimise(dealt, scan, decode=self.decode, fuse=self.optimize)
         if start == 0 and self.world > 1 and self.uneven != "pad" and local.access == "dense" and 0 < self.total < self.world:
             raise PlanError(f"{self.total} samples are not enough for {self.world} ranks: use fewer ranks, .repeat(), or uneven='pad'")
-        return local
+        return behind_copy(local, self.behind)[0]
+
+    @cached_property
+    def after_copy(self) -> tuple[plan.Stage, ...]:
+        """What is left to be done to a batch once it is on its device."""
+        if self.behind == "none":
+            return ()
+        return behind_copy(optimise(deal(self.written, self.rank, self.world, self.uneven, 0), scan, decode=self.decode, fuse=self.optimize), self.behind)[1]
 
     @property
     def length(self) -> int | float:

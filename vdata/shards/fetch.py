@@ -55,6 +55,7 @@ class Fetcher:
         self._url = lru_cache(None)(lambda shard: join(self.base_url, shard))
         self._entries: dict[str, Entry] = {}
         self._ahead = Ahead(self._far)
+        self.traffic = Traffic()
         self._process = os.getpid()  # last: another thread may look at it now
 
     def read(self, shard: str, start: int, length: int) -> memoryview:
@@ -110,7 +111,15 @@ class Fetcher:
             return self._exactly(shard, start, length, self._asked(shard, start, length))
         if start + length > entry.size:
             raise self._unequal(shard, start, length, max(0, entry.size - start))
-        return memoryview(entry.read(start, length, lambda first, size: self._exactly(shard, first, size, self._asked(shard, first, size))))
+        brought: list[int] = []
+
+        def bring(first: int, size: int) -> memoryview:
+            brought.append(size)
+            return self._exactly(shard, first, size, self._asked(shard, first, size))
+
+        data = entry.read(start, length, bring)
+        self.traffic.add(cached=0 if brought else length)
+        return memoryview(data)
 
     def _asked(self, shard: str, start: int, length: int) -> memoryview:
         """A range over the network, of the version that was first seen."""
@@ -121,6 +130,7 @@ class Fetcher:
         except (RemoteError, DataError) as error:
             error.at(url=url, shard=shard, byte=start)
             raise
+        self.traffic.add(requests=1, bytes=len(data))
         return memoryview(data)
 
     def _version(self, shard: str) -> Version:
@@ -178,6 +188,22 @@ class Fetcher:
             return ShardError(f"the server sent more than it was asked for: {numbers}", **where, do=do)
         do = "fetch the shard again, or index it anew if it was replaced"
         return TruncatedShardError(f"the shard is too short: {numbers}", **where, do=do)
+
+
+class Traffic:
+    """What was brought from far away: requests, bytes of their answers, and bytes of reads that the cache answered alone."""
+
+    def __init__(self) -> None:
+        self._guard, self._counts = threading.Lock(), {"requests": 0, "bytes": 0, "cached": 0}
+
+    def add(self, **more: int) -> None:
+        with self._guard:
+            for name, count in more.items():
+                self._counts[name] += count
+
+    def __call__(self) -> dict[str, int]:
+        with self._guard:
+            return dict(self._counts)
 
 
 def _fetcher(base_url: str, sizes: Mapping[str, int], stamp: str, cache: Cache | None, seen: Mapping[str, Version]) -> Fetcher:

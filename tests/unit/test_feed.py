@@ -1,0 +1,159 @@
+"""What feeds a device: conversion behind the copy, one batch ahead, memory formats; and who is said to wait for whom."""
+
+import time
+
+import pytest
+import torch
+
+import vdata
+from tests import faultserver
+from vdata import transforms as T
+from vdata.errors import PlanError
+from vdata.run.device import fed
+from vdata.run.each import Item, each
+from vdata.run.ring import Inline
+from vdata.run.walk import Walk
+from vdata.tensors import Image
+
+FLOATS = [T.ToDtype(torch.float32, scale=True), T.Normalize([0.5] * 3, [0.2, 0.3, 0.4])]
+
+
+def pictures(count: int = 12, size: int = 40):
+    generator = torch.Generator().manual_seed(0)
+    held = [Image(torch.randint(0, 256, (3, size, size), dtype=torch.uint8, generator=generator)) for _ in range(count)]
+    return vdata.from_torch([{"image": picture, "label": n} for n, picture in enumerate(held)])
+
+
+PIPES = {
+    "floats, before the batch": (pictures().apply(T.RandomCrop(32), *FLOATS).batch(4), "floats", 1),
+    "floats, after it": (pictures().batch(4).apply(T.RandomHorizontalFlip(), *FLOATS), "floats", 1),
+    "all after it": (pictures().apply(T.RandomCrop(32)).batch(4).apply(T.RandomHorizontalFlip(), T.ColorJitter(0.5), *FLOATS), "batch", 2),
+    "nothing asked": (pictures().batch(4).apply(*FLOATS), "none", 0),
+    "nothing there": (pictures().apply(T.RandomCrop(32)).batch(4), "floats", 0),
+}
+
+
+@pytest.mark.parametrize("name", PIPES)
+def test_what_is_done_behind_the_copy_gives_what_workers_give(name):
+    pipe, which, stages = PIPES[name]
+    walk = Walk(pipe.plan, behind=which)
+    assert len(walk.after_copy) == stages
+    expected = list(pipe.loader(mode="inline"))
+    for (item, _), whole in zip(walk.run(walk.start(), Inline()), expected, strict=True):
+        assert not stages or item.value["image"].dtype == torch.uint8  # bytes go over the bus
+        for stage in walk.after_copy:
+            item = each(stage)(item, -1)
+        assert torch.equal(item.value["image"], whole["image"])
+
+
+def test_another_device_gets_bytes_and_makes_the_floats():
+    for batch in PIPES["floats, before the batch"][0].loader(workers=1, device="meta"):
+        assert batch["image"].device.type == "meta" and batch["image"].dtype == torch.float32 and batch["label"].device.type == "meta"
+
+
+@pytest.mark.parametrize("mode", ["inline", "thread"])
+@pytest.mark.parametrize("floats", [[], FLOATS])
+def test_channels_last_is_another_layout_of_the_same_numbers(mode, floats):
+    pipe = pictures().apply(T.RandomCrop(32), *floats).batch(4)
+    for plain, laid in zip(pipe.loader(mode="inline"), pipe.loader(mode=mode, memory_format=torch.channels_last), strict=True):
+        assert type(laid["image"]) is Image and laid["image"].is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(plain["image"], laid["image"]) and plain["image"].is_contiguous()
+
+
+class Direct:
+    """A lane that copies at once: what is asked for when does not depend on a GPU."""
+
+    def send(self, work):
+        return work(), None
+
+    def received(self, sent):
+        return sent[0]
+
+
+@pytest.mark.parametrize(("lane", "ready", "ahead"), [(None, True, 0), (Direct(), True, 1), (Direct(), False, 0)])
+def test_items_come_in_order_and_one_ahead_where_it_is_ready(lane, ready, ahead):
+    asked: list[int] = []
+
+    def pairs():
+        for n in range(5):
+            asked.append(n)
+            yield Item((0, n), n), n
+
+    seen = [(item.value, after, len(asked)) for item, after in fed(pairs(), lambda item: item.to(item.value * 10), lane, lambda: ready)]
+    assert seen == [(10 * n, n, min(5, n + 1 + ahead)) for n in range(5)]
+
+
+@pytest.mark.parametrize("lane", [None, Direct()])
+def test_what_cannot_be_moved_raises_after_what_could(lane):
+    def move(item):
+        if item.value == 2:
+            raise RuntimeError("out of memory")
+        return item
+
+    seen = []
+    with pytest.raises(RuntimeError, match="out of memory"):
+        for item, _ in fed(iter([(Item((0, n), n), n) for n in range(5)]), move, lane, lambda: True):
+            seen.append(item.value)
+    assert seen == [0, 1]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", PIPES)
+def test_a_gpu_gets_the_same_batches(name):
+    pipe, which, _ = PIPES[name]
+    for here, there in zip(pipe.loader(mode="inline"), pipe.loader(workers=2, device="cuda", on_device=which), strict=True):
+        assert there["image"].is_cuda
+        torch.testing.assert_close(there["image"].cpu(), here["image"], atol=1e-5, rtol=0)
+
+
+def slow(sample):
+    time.sleep(0.01)
+    return sample
+
+
+def test_a_loop_that_waits_hears_for_what():
+    loader = pictures().map(slow).batch(2).loader(workers=2)
+    assert len(list(loader)) == 6
+    said = loader.stats()
+    assert said["waiting"] > 0.5 and next(iter(said["stages"])) == "map" and "most of all for map" in said["bottleneck"]
+    assert said["stages"]["map"] > 0.1 and 0.5 < said["busy"] <= 1 and said["headspace"] > 2 * said["rate"]
+
+
+def test_a_loop_that_is_slow_hears_that_it_is():
+    loader = pictures().batch(2).loader(workers=1)
+    for _ in loader:
+        time.sleep(0.02)
+    said = loader.stats()
+    assert said["bottleneck"].startswith("the training loop") and said["used_s"] > 0.09
+    assert said["rate"] == pytest.approx(said["headspace"], rel=0.1)
+
+
+def test_decoding_is_told_apart_from_what_is_done_with_it(tmp_path):
+    url = pictures(64, 400).pack(str(tmp_path / "shards"), quiet=True)
+    loader = vdata.open(str(tmp_path / "shards")).apply(T.RandomResizedCrop(32)).batch(8).loader(workers=1)
+    assert len(list(loader)) == len(url) // 8
+    assert {"decode", "decode+apply", "read"} <= set(loader.stats()["stages"])
+
+
+def test_streams_are_measured_too():
+    loader = vdata.from_iterable({"x": n} for n in range(20)).map(slow).loader(workers=2)
+    list(loader)
+    assert loader.stats()["stages"]["map"] > 0.15
+
+
+def test_traffic_is_counted(tmp_path):
+    pictures(8, 64).pack(str(tmp_path / "shards"), quiet=True)
+    with faultserver.serve(tmp_path / "shards") as server:
+        url = server.url("")
+        for cached in (False, True):
+            loader = vdata.open(url, cache=str(tmp_path / "cache")).batch(4).loader(workers=1)
+            list(loader)
+            said = loader.stats()["traffic"]
+            assert (said["bytes"] == 0 and said["cached"] > 8 * 64 * 64) if cached else said["bytes"] > 8 * 64 * 64
+
+
+def test_bad_options_say_what_is_right():
+    with pytest.raises(PlanError, match='"floats", "batch" or "none"'):
+        pictures().loader(on_device="gpu")
+    with pytest.raises(PlanError, match=r"torch\.channels_last"):
+        pictures().loader(memory_format="nhwc")

@@ -1,0 +1,69 @@
+"""Who waits for whom: the training loop for its data, or the data for the training loop; and where the data's time goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+_FED = 0.02  # the share of its time that a loop may wait and still count as fed
+
+
+class Times:
+    """The two halves of a loop's time: until an item is there, and until it asks for the next one."""
+
+    def __init__(self) -> None:
+        self.waited = self.used = self.first = 0.0
+        self.samples = 0  # after the first item, which also waits for workers to start
+        self._items = 0
+
+    def over(self, items: Iterator[tuple[Any, int]]) -> Iterator[Any]:
+        """(item, its samples) handed on as items, and the clock kept."""
+        while True:
+            asked = time.perf_counter()
+            found = next(items, None)
+            if found is None:
+                return
+            item, samples = found
+            got = time.perf_counter()
+            if self._items:
+                self.waited += got - asked
+                self.samples += samples
+            else:
+                self.first = got - asked
+            self._items += 1
+            yield item
+            if self._items > 1:
+                self.used += time.perf_counter() - got
+            del item, found
+
+
+def summary(times: Times, stages: dict[str, float], workers: int) -> dict[str, Any]:
+    """What `Loader.stats` says of time. Seconds of stages are those of all workers together; {} where workers are processes."""
+    total = times.waited + times.used
+    busy = sum(stages.values())
+    found: dict[str, Any] = {
+        "first_s": times.first,
+        "waited_s": times.waited,
+        "used_s": times.used,
+        "waiting": times.waited / total if total else 0.0,
+        "rate": times.samples / total if total else 0.0,
+        "headspace": times.samples / times.used if times.used else float("inf"),
+        "stages": dict(sorted(stages.items(), key=lambda pair: -pair[1])),
+        "busy": min(1.0, busy / (workers * (times.first + total))) if total else 0.0,
+    }
+    return {**found, "bottleneck": _bottleneck(found)}
+
+
+def _bottleneck(found: dict[str, Any]) -> str:
+    """In words."""
+    if not found["rate"]:
+        return "not known before the second item"
+    waiting = found["waiting"]
+    if waiting < _FED:
+        return f"the training loop: it waits for data {waiting:.0%} of its time"
+    said = f"the data: the loop waits for it {waiting:.0%} of its time"
+    if found["stages"]:
+        name, seconds = next(iter(found["stages"].items()))
+        said += f", most of all for {name}, which takes {seconds / sum(found['stages'].values()):.0%} of the workers' time"
+    return said
