@@ -11,26 +11,26 @@ ROOT = Path(__file__).parents[1]
 
 # A file may import from lower floors, and from its own folder.
 FLOORS = [
-    {"cluster", "errors", "key", "once", "optional", "order", "pool", "progress", "slabs", "urls"},
-    {"blend", "executors", "field", "encoded", "planes", "remote", "tensors", "batch", "table", "files", "shards"},
+    {"cluster", "errors", "key", "meter", "once", "optional", "order", "planes", "pool", "progress", "slabs", "urls"},
+    {"blend", "executors", "field", "encoded", "remote", "tensors", "batch", "table", "files", "shards"},
     {"annotations", "card", "codecs", "transforms", "seek", "source", "plan", "sharded", "metrics", "elsewhere"},
     {"survey", "rewrite", "reencode", "describe", "fetching", "find", "own", "viz"},
-    {"listing", "run"},
+    {"listing", "notebook", "run"},
     {"encoding", "pipe"},
     {"start"},
     {"catalog", "pack"},
     {"loading", "croissant", "measuring", "testing"},
-    {"checking"},
-    {"cache_commands", "interop", "__main__", "datasets"},
+    {"checking", "command_source", "reporting"},
+    {"cache_commands", "doctor", "interop", "look_commands", "__main__", "datasets"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 # Within a floor, who may import whom; and the few lazy imports that point up.
 SIDEWAYS = {
-    ("key", "errors"), ("order", "key"), ("urls", "errors"), ("cluster", "errors"), ("shards", "remote"), ("encoded", "field"), ("batch", "tensors"), ("shards", "field"), ("files", "shards"),
+    ("key", "errors"), ("order", "key"), ("planes", "optional"), ("urls", "errors"), ("cluster", "errors"), ("shards", "remote"), ("encoded", "field"), ("batch", "tensors"), ("shards", "field"), ("files", "shards"),
     ("encoded", "files"), ("files", "table"), ("plan", "source"),  ("sharded", "source"), ("rewrite", "survey"), ("describe", "survey"),
-    ("__main__", "datasets"), ("__main__", "cache_commands"),
+    ("__main__", "datasets"), ("__main__", "cache_commands"), ("__main__", "doctor"), ("__main__", "look_commands"),
 }  # fmt: skip
-UPWARD = {("pipe", "pack")}
+UPWARD = {("pipe", "pack"), ("batch", "notebook"), ("card", "notebook")}
 
 
 def modules():

@@ -22,6 +22,7 @@ _HOME = {
     "build_index": "vdata.catalog",
     "verify": "vdata.checking",
     "bench": "vdata.measuring",
+    "report": "vdata.reporting",
     "Card": "vdata.catalog",
     "open": "vdata.start",
     "from_folder": "vdata.start",
@@ -65,5 +66,6 @@ if TYPE_CHECKING:
     from vdata.loading import load
     from vdata.measuring import bench
     from vdata.pipe import DataPipe, register_verb
+    from vdata.reporting import report
     from vdata.run.loader import Loader
     from vdata.start import concat, from_coco, from_csv, from_folder, from_iterable, from_torch, mix, open, zip

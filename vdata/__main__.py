@@ -1,20 +1,21 @@
-"""The command line: `vdata list | info | download | index | verify | show | preview | pack | bench | cache | doctor`. Each says what it does with --help."""
+"""The command line: `vdata list | info | download | index | verify | show | preview | report | pack | bench | cache | doctor`. Each says what it does with --help."""
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 import warnings
 from dataclasses import asdict
-from importlib import metadata
 from typing import Any
 
 import click
 
 from vdata.cache_commands import cache
+from vdata.command_source import pipe_of, source_options
+from vdata.doctor import doctor
 from vdata.errors import DataWarning, VdataError
+from vdata.look_commands import preview, report, show
 
 
 class _Group(click.Group):
@@ -105,50 +106,8 @@ def _values(name: str, options: tuple[str, ...]) -> dict[str, Any]:
     return out
 
 
-def _pipe(source: str, split: str | None, root: str | None, fake: bool) -> Any:
-    from vdata.loading import load
-
-    return load(source, split, root=root, fake=fake)
-
-
-_SOURCE = [
-    click.argument("source"),
-    click.option("--split", help="Which split of a catalogue dataset."),
-    click.option("--root", help="The folder that holds a catalogue dataset's files."),
-    click.option("--fake", is_flag=True, help="Tiny made-up data in the real format."),
-]
-
-
-def _source(command: Any) -> Any:
-    for decorate in reversed(_SOURCE):
-        command = decorate(command)
-    return command
-
-
 @main.command()
-@_source
-def show(source: str, split: str | None, root: str | None, fake: bool) -> None:
-    """Print the pipe over SOURCE (a name, a URL or a folder) and its first sample."""
-    pipe = _pipe(source, split, root, fake)
-    click.echo(pipe)
-    for name, value in next(iter(pipe.take(1))).items():
-        click.echo(f"  {name:<16}  {value!r}")
-
-
-@main.command()
-@_source
-@click.option("-o", "--output", default="preview.png", show_default=True, help="Where to write the picture.")
-@click.option("-n", "--count", default=4, type=click.IntRange(min=1), show_default=True, help="How many samples.")
-def preview(source: str, split: str | None, root: str | None, fake: bool, output: str, count: int) -> None:
-    """A contact sheet of the first samples: boxes, masks, key points and flow drawn."""
-    from vdata import viz
-
-    viz.save(viz.sheet(list(_pipe(source, split, root, fake).take(count))), output)
-    click.echo(output)
-
-
-@main.command()
-@_source
+@source_options
 @click.argument("url")
 @click.option("--executor", type=click.Choice(["serial", "process", "ray"]), default="serial", show_default=True, help="Who writes the shards.")
 @click.option("--workers", type=int, help="How many at once.")
@@ -163,7 +122,7 @@ def pack(source: str, split: str | None, root: str | None, fake: bool, url: str,
     """Write SOURCE to shards in the folder URL. After a kill, the same command finishes what it began."""
     from vdata.shards.cache import parse_size
 
-    click.echo(_pipe(source, split, root, fake).pack(url, bytes_per_shard=parse_size(bytes_per_shard), **options))
+    click.echo(pipe_of(source, split, root, fake).pack(url, bytes_per_shard=parse_size(bytes_per_shard), **options))
 
 
 @main.command()
@@ -277,7 +236,7 @@ def _verify_shards(url: str) -> None:
 
 
 @main.command()
-@_source
+@source_options
 @click.option("--workers", type=int, help="How many threads or processes.")
 @click.option("--mode", type=click.Choice(["thread", "process"]), default="thread", show_default=True)
 @click.option("--seconds", default=2.0, show_default=True, type=click.FloatRange(min=0, min_open=True), help="For each stage.")
@@ -288,39 +247,13 @@ def bench(source: str, split: str | None, root: str | None, fake: bool, workers:
     """
     from vdata.measuring import bench as measured
 
-    path, colon, name = source.rpartition(":")
-    pipe = _own_pipe(path, name) if colon and path.endswith(".py") else _pipe(source, split, root, fake)
+    pipe = pipe_of(source, split, root, fake)
     click.echo(pipe.explain())
     click.echo(measured(pipe, workers=workers, mode=mode, seconds=seconds))
 
 
-def _own_pipe(path: str, name: str) -> Any:
-    import runpy
-
-    names = runpy.run_path(path, run_name="vdata_bench")  # not "__main__": a training script does not begin to train
-    if name not in names:
-        raise click.UsageError(f"{path} defines no {name!r}")
-    found = names[name]
-    return found() if callable(found) and not hasattr(found, "loader") else found
-
-
-@main.command()
-def doctor() -> None:
-    """What a bug report needs: versions of everything that matters."""
-    click.echo(f"python {platform.python_version()} on {platform.platform()}")
-    try:
-        needed = metadata.requires("vdata-vision") or []
-    except metadata.PackageNotFoundError:
-        raise click.ClickException("vdata is imported from a checkout that is not installed: pip install -e . in it") from None
-    for requirement in needed:
-        name = requirement.split(";")[0].split(">")[0].split("[")[0].strip()
-        try:
-            click.echo(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            click.echo(f"{name} is not installed")
-
-
-main.add_command(cache)
+for command in (cache, doctor, preview, report, show):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

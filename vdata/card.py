@@ -146,6 +146,11 @@ class Card:
         rows += [f"  file      {a.name}" + (f"  {a.bytes:,} bytes" if a.bytes else "") + ("  optional" if a.optional else "") + f"  {a.manual or redact(a.url)}" for a in self.archives]
         return "\n".join([*rows, f"  cite      {self.citation}", *(f"  note      {n}" for n in self.notes)])
 
+    def _repr_html_(self) -> str:
+        from vdata.notebook import card_html  # floors up: only a notebook needs what draws
+
+        return card_html(self)
+
     def _count(self, split: str) -> str:
         count = self.splits[split]
         return split if count is None else f"{split} ({'about ' if split in self.unsure else ''}{count:,})"

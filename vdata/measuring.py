@@ -12,6 +12,7 @@ from vdata.codecs import turbo
 from vdata.errors import PlanError
 from vdata.pipe import DataPipe
 from vdata.plan import Apply, Batch, Map, Read, Stage, chain, line
+from vdata.progress import progress
 from vdata.rewrite import DecodeApply, optimise
 from vdata.run.make import CHUNK, compile
 from vdata.run.walk import scan
@@ -89,11 +90,13 @@ def bench(pipe: DataPipe, *, workers: int | None = None, mode: str = "thread", s
 
 def _stage_times(plan: Stage, seconds: float) -> Iterator[StageTime]:
     """Each stage over those beneath it, so what it adds; what runs as one is one line."""
-    before = 0.0
-    for stage in reversed(list(line(plan))):
-        each = _seconds_a_sample(stage, seconds)
-        yield StageTime(stage.name, _shown(stage), max(0.0, each - before))
-        before = max(each, before)
+    before, stages = 0.0, list(line(plan))
+    with progress("bench", len(stages), unit="stages") as bar:
+        for stage in reversed(stages):
+            each = _seconds_a_sample(stage, seconds)
+            bar.update(1)
+            yield StageTime(stage.name, _shown(stage), max(0.0, each - before))
+            before = max(each, before)
 
 
 def _shown(stage: Stage) -> str:

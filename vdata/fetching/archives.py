@@ -57,7 +57,8 @@ def verify(archive: Archive, path: str | Path) -> None:
     ...
     vdata.errors.DataError: a.zip is not there [url 'missing/a.zip']
     """
-    _verify(archive, Path(path), lambda number: None)
+    with progress(f"verify {archive.name}", archive.bytes or None, unit="B") as bar:
+        _verify(archive, Path(path), bar.update)
 
 
 def _verify(archive: Archive, path: Path, seen: Callable[[int], Any]) -> None:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import platformdirs
 
 from vdata.errors import PlanError
+from vdata.progress import progress
 from vdata.shards.blocks import HEADER, Identity, flock, open_blocks, open_own
 
 _TEXT = 1 << 16  # no header's text is longer
@@ -199,16 +200,19 @@ def prune(root: str | os.PathLike[str], limit: int | str | None = None, older_th
 def verify(root: str | os.PathLike[str]) -> tuple[int, int]:
     """Read every block that is here: how many there are, and how many of them were rotten and are now dropped."""
     checked = rotten = 0
-    for _, what in _described(folder_of(root)):
-        blocks = open_blocks(folder_of(root), what, lambda: False)
-        if blocks is None:
-            continue
-        with blocks.reading():
-            for number in map(int, blocks.marked()):
-                checked += 1
-                if blocks.load(number, number + 1)[1] and not blocks.gone:
-                    blocks.forget(number, number + 1)
-                    rotten += 1
+    found = list(_described(folder_of(root)))
+    with progress("verify", len(found), unit="files") as bar:
+        for _, what in found:
+            bar.update(1)
+            blocks = open_blocks(folder_of(root), what, lambda: False)
+            if blocks is None:
+                continue
+            with blocks.reading():
+                for number in map(int, blocks.marked()):
+                    checked += 1
+                    if blocks.load(number, number + 1)[1] and not blocks.gone:
+                        blocks.forget(number, number + 1)
+                        rotten += 1
     return checked, rotten
 
 

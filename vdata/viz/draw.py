@@ -14,6 +14,7 @@ from vdata.tensors import BoundingBoxes, Image, KeyPoints, Label, Mask
 from vdata.viz.picture import Colour, colour, fitted, font, from_pil, ink_on, overlay, picture, plain, to_pil
 
 Rectangle = tuple[float, float, float, float]
+Edges = Sequence[tuple[int, int]]  # pairs of points, numbered from 0, that a line joins
 
 _CASING = (0, 0, 0, 110)  # a dark rim, so that a line is seen on any ground
 
@@ -56,17 +57,18 @@ def draw_masks(image: Tensor, mask: Tensor, alpha: float = 0.5) -> Image:
     return Image(paint(pixels, mask, alpha).round().to(torch.uint8))
 
 
-def draw_keypoints(image: Tensor, keypoints: Tensor, radius: float = 3) -> Image:
+def draw_keypoints(image: Tensor, keypoints: Tensor, radius: float = 3, skeleton: Edges = ()) -> Image:
     """The image with points on it, discs of a radius in pixels: uint8 [3, H, W].
 
     keypoints  `KeyPoints` or a plain tensor of (x, y): [N, K, 2] coloured by object, [N, 2] by point
+    skeleton   pairs of an object's points that lines join, where both are labelled
 
     Points that are labelled but hidden (visibility 1) are hollow; those not labelled (visibility 0, or not finite) are
     not drawn.
     """
     shown = picture(image)
     _same_canvas(shown, keypoints)
-    return from_pil(paint_points(to_pil(shown), *points_of(keypoints), radius))
+    return from_pil(paint_points(to_pil(shown), *points_of(keypoints), radius, skeleton))
 
 
 def names_of(labels: Label | Sequence[Any]) -> list[str]:
@@ -119,7 +121,7 @@ def paint_boxes(
     """Outlines and name tags; `polygons` [N, 4, 2] in pixels of `image`."""
     width = _line_width(image)
     size = max(11, round(min(image.size) * 0.028))
-    tags = [_tag(image, polygon, name, size) for polygon, name in zip(polygons, names, strict=True)]
+    tags = _tags(image, polygons, names, size)
 
     def paint(draw: ImageDraw.ImageDraw, scale: int) -> None:
         for polygon, hue in zip((polygons * scale).tolist(), colors, strict=True):
@@ -137,25 +139,53 @@ def paint_boxes(
     return image
 
 
-def _tag(image: PIL.Image.Image, polygon: Tensor, name: str, size: int) -> tuple[Rectangle, str]:
-    """Where a name goes, (left, top, right, bottom), and what is written.
-
-    It stands on the box's highest corner, or hangs from it where there is no room above.
-    """
-    line = fitted(name, size, image.width - size) if name else ""
-    wide, high = font(size).getlength(line) + size * 0.8, size * 1.35
-    x, y = min(polygon.tolist(), key=lambda p: (p[1], p[0]))
-    left = min(max(x, 0.0), max(image.width - wide, 0.0))
-    top = y - high if y >= high else min(max(y, 0.0), image.height - high)
-    return (left, top, left + wide, top + high), line
+def _tags(image: PIL.Image.Image, polygons: Tensor, names: Sequence[str], size: int) -> list[tuple[Rectangle, str]]:
+    """For each box where its name goes, (left, top, right, bottom), and what is written: no tag on another, where there is room."""
+    out: list[tuple[Rectangle, str]] = []
+    for polygon, name in zip(polygons, names, strict=True):
+        line = fitted(name, size, image.width - size) if name else ""
+        wide, high = font(size).getlength(line) + size * 0.8, size * 1.35
+        taken = [box for box, written in out if written]
+        out.append((min(_places(image, polygon, wide, high), key=lambda box: sum(_shared(box, other) for other in taken)), line))
+    return out
 
 
-def paint_points(image: PIL.Image.Image, points: Tensor, visibility: Tensor, radius: float) -> PIL.Image.Image:
-    """Discs and rings; `points` [N, K, 2] in pixels of `image`."""
+def _places(image: PIL.Image.Image, polygon: Tensor, wide: float, high: float) -> list[Rectangle]:
+    """Where a tag may be, the best first: on the box's highest corner, or hanging from it where there is no room above;
+    beneath the box; further down along it."""
+    corners_ = polygon.tolist()
+    x, y = min(corners_, key=lambda p: (p[1], p[0]))
+    right, bottom = max(p[0] for p in corners_), max(p[1] for p in corners_)
+    above = y - high if y >= high else y
+    wanted = [(x, above), (x, bottom), (right - wide, above), *((x, y + n * high) for n in range(4)), (right, y)]
+    out = []
+    for left, top in wanted:
+        left = min(max(left, 0.0), max(image.width - wide, 0.0))
+        top = min(max(top, 0.0), max(image.height - high, 0.0))
+        out.append((left, top, left + wide, top + high))
+    return out
+
+
+def _shared(one: Rectangle, other: Rectangle) -> float:
+    """The area that two rectangles have in common."""
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    return max(wide, 0.0) * max(high, 0.0)
+
+
+def paint_points(
+    image: PIL.Image.Image, points: Tensor, visibility: Tensor, radius: float, skeleton: Edges = ()
+) -> PIL.Image.Image:
+    """Discs and rings, and lines between them; `points` [N, K, 2] in pixels of `image`."""
 
     def paint(draw: ImageDraw.ImageDraw, scale: int) -> None:
         rim = max(1.0, radius / 3) * scale
         for i, (places, seen) in enumerate(zip((points * scale).tolist(), visibility.tolist(), strict=True)):
+            joined = [(*places[a], *places[b]) for a, b in skeleton if max(a, b) < len(seen) and seen[a] and seen[b]]
+            for ends in joined:
+                draw.line(ends, fill=_CASING, width=round(radius * scale * 0.8 + rim))
+            for ends in joined:
+                draw.line(ends, fill=colour(i), width=max(1, round(radius * scale * 0.8)))
             for place, flag in zip(places, seen, strict=True):
                 if flag == 1:
                     draw.circle(place, radius * scale + rim, outline=(255, 255, 255), width=round(rim * 1.6))
@@ -195,14 +225,23 @@ def _paint_instances(pixels: Tensor, mask: Mask, alpha: float) -> Tensor:
 def _paint_classes(pixels: Tensor, mask: Mask, alpha: float) -> Tensor:
     ids, place = plain(mask).long().unique(return_inverse=True)
     tints = torch.tensor([colour(i) for i in ids.tolist()], dtype=torch.float32).reshape(-1, 3)[place].movedim(-1, 0)
-    clear = torch.zeros(mask.canvas, dtype=torch.bool)
-    if mask.dtype == torch.bool or (mask.categories and "background" in mask.categories[0].lower()):
-        clear = ids[place] == 0
+    clear = ids[place] == 0 if _has_background(mask) else torch.zeros(mask.canvas, dtype=torch.bool)
     if mask.ignore_index is not None:
         ignored = ids[place] == mask.ignore_index
         tints = torch.where(ignored, _hatching(*mask.canvas), tints)
         clear &= ~ignored
     return torch.where(clear, pixels, pixels.lerp(tints, alpha))
+
+
+def _has_background(mask: Mask) -> bool:
+    """Whether class 0 stays clear."""
+    return mask.dtype == torch.bool or bool(mask.categories and "background" in mask.categories[0].lower())
+
+
+def tinted_classes(mask: Mask) -> list[int]:
+    """The classes of a semantic mask that `draw_masks` gives a colour, in order."""
+    ids = plain(mask).long().unique().tolist()
+    return [i for i in ids if i != mask.ignore_index and not (i == 0 and _has_background(mask))]
 
 
 def _hatching(height: int, width: int) -> Tensor:

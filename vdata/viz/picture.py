@@ -81,10 +81,29 @@ def from_pil(image: PIL.Image.Image) -> Image:
     return Image(torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous())
 
 
-def scaled(image: PIL.Image.Image, height: int) -> PIL.Image.Image:
-    """The image at a height, its proportions kept: shrunk smoothly, enlarged with its pixels showing."""
-    size = (max(1, round(image.width * height / image.height)), height)
-    return image.resize(size, PIL.Image.Resampling.LANCZOS if height < image.height else PIL.Image.Resampling.NEAREST)
+_WIDEST, _NARROWEST, _TALLEST = 6.0, 0.25, 2.0  # of pictures beside others, in heights of the line
+
+
+def beside(canvas: tuple[int, int], height: int) -> tuple[int, int]:
+    """(height, width) of a picture in a line of pictures: their common height, but for one that would be so wide that it fills
+    the line, which is lower, or so narrow that nothing is seen on it, which is up to twice as high.
+
+    >>> beside((100, 150), 50), beside((100, 2000), 50), beside((1000, 10), 50)
+    ((50, 75), (15, 300), (100, 1))
+    """
+    high, wide = canvas
+    scale = height / high
+    if wide * scale > _WIDEST * height:
+        scale = _WIDEST * height / wide
+    elif wide * scale < _NARROWEST * height:
+        scale = min(_NARROWEST * height / wide, _TALLEST * height / high)
+    return max(1, round(high * scale)), max(1, round(wide * scale))
+
+
+def scaled(image: PIL.Image.Image, size: tuple[int, int]) -> PIL.Image.Image:
+    """The image at (height, width): shrunk smoothly, enlarged with its pixels showing."""
+    shrunk = size[0] < image.height
+    return image.resize((size[1], size[0]), PIL.Image.Resampling.LANCZOS if shrunk else PIL.Image.Resampling.NEAREST)
 
 
 def overlay(image: PIL.Image.Image, paint: Callable[[ImageDraw.ImageDraw, int], None]) -> PIL.Image.Image:
