@@ -46,7 +46,10 @@ def begin(args: argparse.Namespace, seed: int = 0) -> torch.device:
     if "RANK" in os.environ and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if args.device.startswith("cuda") else "gloo")
     torch.manual_seed(seed)
-    return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if args.device == "cuda" else args.device)
+    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if args.device == "cuda" else args.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
 
 
 def is_first() -> bool:
@@ -111,6 +114,7 @@ class Training:
         with progress("train", total, unit="steps") as bar:
             bar.update(self.done)
             for step, batch in zip(range(self.done + 1, total + 1), endless(self.loader), strict=False):
+                torch.manual_seed(int(vdata.Key.of(*batch.at[0]).bits[0]))  # dropout too goes on as it would have gone on
                 loss = _total(self.loss(parallel, batch))
                 self.optimizer.zero_grad()
                 loss.backward()

@@ -96,6 +96,7 @@ from vdata.transforms.occlusion import MarkOcclusion
 from vdata.transforms.pad import Pad
 from vdata.transforms.pad_to_multiple import PadToMultiple
 from vdata.transforms.perspective import RandomPerspective
+from vdata.transforms.presets import ToChannelsFirst, from_weights
 from vdata.transforms.query import (
     check_type,
     get_bounding_boxes,
@@ -204,6 +205,7 @@ __all__ = [
     "UniformTemporalSubsample",
     "ConvertBoundingBoxFormat",
     "ToDtype",
+    "ToChannelsFirst",
     "ToImage",
     "ToPureTensor",
     # several as one
@@ -217,6 +219,8 @@ __all__ = [
     "Instances",
     "InterpolationMode",
     "functional",
+    # what a model was evaluated with
+    "from_weights",
     # pipelines as JSON
     "from_json",
     "to_json",
