@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export PYTHONPATH :=
 
-.PHONY: help demo test bench check laws format clean
+.PHONY: help demo test bench docs check laws format clean
 
 help:  ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -32,6 +32,13 @@ $(VENV)/.bench: $(VENV)/.installed
 
 bench: $(VENV)/.bench  ## every case beside its peers: make bench ARGS="--case a1 --photos FOLDER", ARGS=--quick
 	$(RUN) benchmarks/bench.py $(ARGS)
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(RUN) -m pip install --quiet --editable '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs  ## the site, in build/site
+	$(RUN) -m sphinx -W --keep-going docs build/site
 
 check: $(VENV)/.tools  ## lint, types and the laws: for the one who works on it
 	$(RUN) -m ruff check .
