@@ -52,7 +52,7 @@ FAMILIES = {
 # Need a clip, labels, normalised squares, the backward flow, or change types alone; shown by their own tests.
 OTHERS = (
     "Lambda", "LinearTransformation", "UniformTemporalSubsample", "RandomSwapFrames", "RandomStereoFlip", "ToImage", "ToPureTensor", "ToPILImage", "PILToTensor", "ToTensor",
-    "ConvertImageDtype",
+    "ConvertImageDtype", "ToChannelsFirst",
 )  # fmt: skip
 
 Sample = dict[str, object]
@@ -103,7 +103,7 @@ def shifted(leaf: TypedTensor) -> TypedTensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("gallery"), help="folder for the pages")
     parser.add_argument("--only", default="", help="only transforms with this in their name")
     parser.add_argument("--height", type=int, default=128, help="of each picture")

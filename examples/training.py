@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -45,11 +46,17 @@ def begin(args: argparse.Namespace, seed: int = 0) -> torch.device:
     """The device of this process; joins the others where torchrun started several. Models are made the same everywhere."""
     if "RANK" in os.environ and not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if args.device.startswith("cuda") else "gloo")
+        atexit.register(_leave)
     torch.manual_seed(seed)
     device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if args.device == "cuda" else args.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     return device
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def is_first() -> bool:
@@ -105,7 +112,6 @@ class Training:
             print(f"{said['rate']:.0f} samples a second, {said['headspace']:.0f} if data were free; what limits: {said['bottleneck']}")
         if torch.distributed.is_initialized():
             torch.distributed.barrier()
-            torch.distributed.destroy_process_group()
 
     def steps(self, total: int) -> Iterator[int]:
         """The number of steps done, after each."""

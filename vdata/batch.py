@@ -136,9 +136,16 @@ class Batch(dict[str, Any]):
         self.size = size
         self.at = tuple(at) if at is not None else tuple((0, i) for i in range(size))
 
-    def samples(self) -> list[dict[str, Any]]:
-        """The samples again, each a dict (tensors are views of the batch's)."""
-        return [{name: value[i] for name, value in self.items()} for i in range(self.size)]
+    def samples(self, *names: str, plain: bool = False) -> list[dict[str, Any]]:
+        """The samples again, each a dict of these fields, or of all (tensors are views of the batch's).
+
+        plain  as ordinary tensors: what torchvision's detectors take as targets
+
+        >>> Batch({"x": torch.zeros(2, 3), "y": torch.ones(2)}, 2).samples("y")
+        [{'y': tensor(1.)}, {'y': tensor(1.)}]
+        """
+        out = [{name: self[name][i] for name in names or self} for i in range(self.size)]
+        return [{n: v.plain() if isinstance(v, TypedTensor) else v for n, v in sample.items()} for sample in out] if plain else out
 
     def to(self, *args: Any, **kwargs: Any) -> Batch:
         """Every tensor moved, arguments as `Tensor.to`."""

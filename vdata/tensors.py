@@ -78,7 +78,7 @@ class TypedTensor(Tensor):
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func is Tensor.__getitem__:
+        if func is Tensor.__getitem__ and isinstance(args[0], TypedTensor):  # else a plain tensor is indexed by a typed one
             return args[0]._index(args[1])
         with torch._C.DisableTorchFunctionSubclass():
             out = func(*args, **kwargs)

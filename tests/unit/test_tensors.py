@@ -230,3 +230,10 @@ def test_in_place_arithmetic_keeps_the_object():
     boxes += 1
     boxes[:, 0] = 7
     assert type(boxes) is BoundingBoxes and boxes.format == "XYWH" and boxes[0, 0] == 7
+
+
+@pytest.mark.parametrize("index", [Label([0, 2]), Mask([[True, False, True], [False, False, True], [True, True, True]])])
+def test_a_plain_tensor_is_indexed_by_a_typed_one(index):
+    weights = torch.arange(9.0).reshape(3, 3)
+    found = weights[index]
+    assert type(found) is torch.Tensor and torch.equal(found, weights[index.plain()])
