@@ -131,10 +131,10 @@ class Batch(dict[str, Any]):
     size: int
     at: tuple[At, ...]
 
-    def __init__(self, leaves: Mapping[str, Any], size: int, at: Sequence[At] | None = None):
+    def __init__(self, leaves: Mapping[str, Any], size: int | None = None, at: Sequence[At] | None = None):
         super().__init__(leaves)
-        self.size = size
-        self.at = tuple(at) if at is not None else tuple((0, i) for i in range(size))
+        self.size = _size(leaves) if size is None else size
+        self.at = tuple(at) if at is not None else tuple((0, i) for i in range(self.size))
 
     def samples(self, *names: str, plain: bool = False) -> list[dict[str, Any]]:
         """The samples again, each a dict of these fields, or of all (tensors are views of the batch's).
@@ -239,6 +239,11 @@ def _of_one_dtype(values: list[Any]) -> list[Any]:
     for value in values:
         dtype = torch.promote_types(dtype, value.dtype)
     return [v if v.dtype == dtype else v.to(dtype) for v in values]
+
+
+def _size(leaves: Mapping[str, Any]) -> int:
+    """How many samples there are: other libraries make a mapping anew as type(batch)({...})."""
+    return next((len(v) for v in leaves.values() if isinstance(v, (list, Ragged)) or (isinstance(v, Tensor) and v.ndim)), 0)
 
 
 def _kind(value: Any) -> str:

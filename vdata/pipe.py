@@ -11,6 +11,7 @@ import difflib
 import math
 import operator
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from vdata.rewrite import optimise
 from vdata.run.epoch import SharedEpoch
 from vdata.run.loader import Loader
 from vdata.run.make import Node, compile
+from vdata.run.ranks import check_ranks, deals
 from vdata.run.ring import Inline
 from vdata.run.store import Store
 from vdata.run.walk import State, Walk, scan
@@ -48,6 +50,7 @@ class DataPipe(IterableDataset):
         self._epoch = SharedEpoch()  # the workers of a foreign loader learn it from here
         self._state: State | None = None
         self._loaded = False
+        self._dealt = False  # to ranks, by the library that iterates it
         self._node: Node | None = None  # compiled for pipe[i]
 
     @property
@@ -293,19 +296,27 @@ class DataPipe(IterableDataset):
 
     def __iter__(self) -> Iterator[Any]:
         """One epoch in the caller's thread; in a worker of a foreign loader, that worker's share."""
-        info = get_worker_info()
+        if not self._dealt:
+            check_ranks(self._plan, sys._getframe(1))
         walk = self._walk()
         state = self._state if self._loaded and self._state is not None else walk.start(self._epoch.get(walk.workers))
         self._loaded = False
         self._state = state
-        for item, after in walk.run(state, Inline()):
+        left = walk.left(state)
+        for number, (item, after) in enumerate(walk.run(state, Inline()), 1):
             self._state = after
+            if number == left:  # whoever counts may never ask for the end
+                self._advance(state["epoch"] + 1)
             yield item.value
         self._state = walk.next_epoch(state)
+        self._advance(self._state["epoch"])
+
+    def _advance(self, epoch: int) -> None:
+        info = get_worker_info()
         if info is None:
-            self._epoch.set(self._state["epoch"])
+            self._epoch.set(epoch)
         else:
-            self._epoch.finish(info.id, self._state["epoch"])
+            self._epoch.finish(info.id, epoch)
 
     def _walk(self) -> Walk:
         info = get_worker_info()
@@ -313,6 +324,7 @@ class DataPipe(IterableDataset):
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch of the next iteration, here and in the workers of a foreign loader."""
+        self._dealt = self._dealt or deals(sys._getframe(1))
         self._epoch.set(_count("set_epoch", epoch))
         self._state, self._loaded = None, False
 
@@ -392,7 +404,7 @@ class DataPipe(IterableDataset):
         return DataPipe(plan.Concat((self._plan, other._plan)))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_plan": self._plan, "_epoch": self._epoch, "_state": self._state, "_loaded": self._loaded, "_node": None}
+        return {"_plan": self._plan, "_epoch": self._epoch, "_state": self._state, "_loaded": self._loaded, "_dealt": self._dealt, "_node": None}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -180,3 +180,10 @@ def test_tuples_and_custom_collates_in_a_pipe():
     assert type(pipe.batch(2).to_tuple("image", "label")[0][0]) is Image
     with pytest.raises(ValueError, match="collate_fn"):
         pipe.map(lambda s: s["label"]).batch(2)[0]
+
+
+def test_other_libraries_may_make_a_batch_anew():
+    """transformers and accelerate move what they do not know by type(batch)({...})."""
+    batch = collate([{"x": torch.zeros(2), "name": "a"}, {"x": torch.ones(2), "name": "b"}])
+    assert type(batch)(dict(batch)).size == 2
+    assert Batch({"boxes": Ragged.of([torch.zeros(1, 4), torch.zeros(0, 4), torch.zeros(2, 4)])}).size == 3

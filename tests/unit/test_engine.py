@@ -108,6 +108,59 @@ def test_a_pass_that_was_left_begins_again_in_a_dataloader():
     assert xs(loader) == want
 
 
+def counted(loader):
+    """An epoch of a loop that counts to `len` and never asks for the end, as Lightning's does."""
+    items = iter(loader)
+    return [next(items)["x"].tolist() for _ in range(len(loader))]
+
+
+@pytest.mark.parametrize("uneven", ["drop", "pad", "exact"])
+def test_an_epoch_is_over_with_its_last_item(uneven):
+    pipe = numbers(41).shuffle().batch(4)
+    for rank in range(2):
+        how = {"rank": rank, "world_size": 2, "uneven": uneven}
+        asked, loader = pipe.loader(mode="inline", **how), pipe.loader(workers=2, **how)
+        for _ in range(3):
+            assert counted(loader) == [b["x"].tolist() for b in asked]
+        state = loader.state_dict()
+        assert state["epoch"] == 2
+        counted(loader)
+        loader.load_state_dict(state)
+        assert list(loader) == []  # of a state that was saved behind the last item nothing is left
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_is_over_with_its_last_item_in_a_dataloader(workers):
+    own = numbers(24).shuffle().batch(2).loader(mode="inline")
+    loader = DataLoader(numbers(24).shuffle().batch(2), batch_size=None, num_workers=workers)
+    for _ in range(3):
+        assert counted(loader) == [b["x"].tolist() for b in own]
+
+
+def test_a_loaded_state_holds_until_something_came_of_it():
+    """Lightning makes an iterator to see whether it can, and another to iterate."""
+    loader = numbers(12).shuffle().batch(2).loader(workers=2)
+    want = counted(loader)
+    fresh = numbers(12).shuffle().batch(2).loader(workers=2)
+    fresh.set_epoch(0)
+    state = {**fresh.state_dict(), "position": 4}
+    fresh.load_state_dict(state)
+    iter(fresh)
+    assert [b["x"].tolist() for b in fresh] == want[2:]
+
+
+def test_a_loader_that_was_made_too_early_says_so(tmp_path):
+    loader = numbers(4).loader(mode="inline")
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    try:
+        assert len(list(loader)) == 4
+        loader.walk = numbers(4).loader(mode="inline", rank=1, world_size=2).walk
+        with pytest.raises(PlanError, match=r"was made for rank 1 of 2, and torch\.distributed says that this is rank 0 of 1"):
+            iter(loader)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 @pytest.mark.parametrize("make", [lambda p: p, lambda p: p.filter(not_third)])
 def test_a_dataloader_that_batches_itself_sees_every_sample_once(make):
     pipe = make(numbers(23).shuffle())

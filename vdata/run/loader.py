@@ -58,6 +58,7 @@ class Loader:
             raise PlanError(f"memory_format is torch.channels_last, or None for [N, C, H, W] as it is, got {memory_format!r}")
         if mode == "process" or executor:
             _fit_for_processes(written, 'mode="process"' if mode == "process" else 'executor="ray"')
+        self._told = rank is not None
         rank, world_size = _world(rank, world_size)
         self.device = None if device is None else torch.device(device)
         away = self.device is not None and self.device.type != "cpu"
@@ -69,7 +70,8 @@ class Loader:
         self.timeout, self.prefetch, self.context = timeout, prefetch, multiprocessing_context
         self._engine = self._make_engine()
         self._state: State = self.walk.start()
-        self._resume = False
+        self._resume = False  # a loaded state stands, from which nothing was delivered yet
+        self._over = False  # the last item of an epoch was delivered, though its end was not asked for
         self._live: weakref.ref[_Pass] | None = None
         self._delivered = 0
         self._substituted: list[dict[str, Any]] = []
@@ -89,11 +91,15 @@ class Loader:
         return Inline()
 
     def __iter__(self) -> Iterator[Any]:
-        """One epoch: from its start, or from where a loaded state stands. An iteration under way ends, and says so."""
+        """One epoch: from its start, or from where a loaded state stands. An iteration under way ends, and says so.
+
+        After the last item of an epoch comes the next one, also where nobody asked for the end (Lightning counts to `len`).
+        """
         self.close()
+        self._check_rank()
         if not self._resume:
-            self._state = self.walk.start(self._state["epoch"])
-        self._resume = False
+            self._state = self.walk.start(self._state["epoch"] + self._over)
+            self._over = False
         one = _Pass(self._iterate(self._state))
         _passes.add(one)
         self._live = weakref.ref(one)  # nobody but the caller holds it: it ends when he lets go
@@ -102,14 +108,24 @@ class Loader:
     def _iterate(self, state: State) -> Generator[Any, None, None]:
         try:
             pairs = fed(self.walk.run(state, self._engine), self._moved, lane_to(self.device), self._engine.ready)
-            for item, after in self._times.over((pair, pair[0].count) for pair in pairs):
-                self._state = after
+            left = self.walk.left(state)
+            for number, (item, after) in enumerate(self._times.over((pair, pair[0].count) for pair in pairs), 1):
+                self._state, self._resume, self._over = after, False, number == left
                 self._delivered += item.count
                 self._substituted += item.broken
                 yield item.value
-            self._state = self.walk.next_epoch(self._state)
+            self._state, self._resume, self._over = self.walk.next_epoch(self._state), False, False
         finally:
             self._engine.close()
+
+    def _check_rank(self) -> None:
+        """Raise where the loader was made before its process joined others: all of them would read the same."""
+        here = (self.walk.rank, self.walk.world)
+        if not self._told and torch.distributed.is_available() and torch.distributed.is_initialized() and here != (now := _world(None, None)):
+            raise PlanError(
+                f"this loader was made for rank {here[0]} of {here[1]}, and torch.distributed says that this is rank {now[0]} of {now[1]} by now: make it after "
+                "init_process_group (in Lightning, in train_dataloader()), or pass rank= and world_size="
+            )
 
     def _prepared(self, value: Any) -> Any:
         """What a worker still does to a batch that it has made: a thread's work that the loop need not do."""
@@ -145,7 +161,7 @@ class Loader:
         self.close()
         if isinstance(epoch, bool) or operator.index(epoch) < 0:
             raise PlanError(f"set_epoch takes a whole number, at least 0, got {epoch!r}")
-        self._state, self._resume = self.walk.start(operator.index(epoch)), False
+        self._state, self._resume, self._over = self.walk.start(operator.index(epoch)), False, False
 
     def state_dict(self) -> State:
         """Where the loader stands, as JSON: what was delivered, not what was fetched ahead."""
@@ -155,7 +171,7 @@ class Loader:
         """Go on from `state` at the next iteration. Another pipe's state raises StateError, another decoder warns."""
         adopted = self.walk.adopt(state)
         self.close()
-        self._state, self._resume = adopted, True
+        self._state, self._resume, self._over = adopted, True, False
 
     def stats(self) -> dict[str, Any]:
         """What was delivered since the loader was made, every broken sample that was replaced, and who waited for whom.

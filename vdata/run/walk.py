@@ -156,6 +156,10 @@ class Walk:
             position += item.count
             yield item, {**state, "position": position, "cursor": cursor}
 
+    def left(self, state: State) -> int | float | None:
+        """How many items this rank has still to deliver of the state's epoch; None where only its end will tell."""
+        return self.local(state["position"]).length if self.elastic else None
+
     def next_epoch(self, state: State) -> State:
         """The state once the end of its epoch was seen."""
         return self.start(state["epoch"] + 1)
