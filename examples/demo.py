@@ -14,12 +14,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from train_flow import FRAMES, PHOTOS, endless, evaluate, new_training, no_motion, restore, save, train, training_pipe
+from train_flow import DEVICE, FRAMES, PHOTOS, evaluate, new_training, no_motion, training_pipe
+from training import Training
 
 import vdata
 from vdata import transforms as T
@@ -97,6 +97,25 @@ def same(a: vdata.Batch, b: vdata.Batch) -> bool:
     return a["__key__"] == b["__key__"] and all(torch.equal(bits(a, n), bits(b, n)) for n in FRAMES)
 
 
+def train_on(out: Path, steps: int) -> Training:
+    """Training at its beginning."""
+    return new_training(training_pipe(shards(out)).loader(device=DEVICE), steps)
+
+
+def next_batches(training: Training, count: int = 3) -> list[vdata.Batch]:
+    """A list that fills with the next batches that are learnt from."""
+    seen: list[vdata.Batch] = []
+    loss = training.loss
+
+    def watched(model: torch.nn.Module, batch: vdata.Batch) -> torch.Tensor:
+        if len(seen) < count:
+            seen.append(batch)
+        return loss(model, batch)
+
+    training.loss = watched
+    return seen
+
+
 def unseen(length: int) -> dict[str, list[dict[str, Any]]]:
     """Motions that are never trained on: others of the same photographs, and the disparities of the other half.
 
@@ -123,12 +142,12 @@ def preview(model: torch.nn.Module, samples: dict[str, dict[str, Any]]) -> Image
             "__key__": f"{name}: mean end-point error {error:.2f} px; of no motion {still:.2f} px",
             "first frame": first,
             "second frame": second,
-            "second frame, moved back by the predicted flow": pictures["image2 warped"],
-            "end-point error: white 0, red 4 px and more": heat(endpoint_error(flow, truth, reduction="none") / 4),
+            "second, moved back as predicted": pictures["image2 warped"],
+            "error: white 0, red 4 px or more": heat(endpoint_error(flow, truth, reduction="none") / 4),
             "true flow": truth,
             "predicted flow": flow,
         })  # fmt: skip
-    return viz.sheet(lines, height=2 * SIZE[0])
+    return viz.sheet(lines, height=160)
 
 
 def heat(values: torch.Tensor) -> Image:
@@ -140,11 +159,11 @@ def heat(values: torch.Tensor) -> Image:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Pack, stream, train, interrupt, resume, and draw what was learnt.")
-    parser.add_argument("--steps", type=int, default=300, help="of training, at least 2")
+    parser.add_argument("--steps", type=int, default=300, help="of training, at least 10")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="where shards, checkpoint and picture go")
     parser.add_argument("--quick", action="store_true", help="little data and 24 steps: to see that it runs")
     args = parser.parse_args()
-    steps, length, held = (24, 48, 4) if args.quick else (max(2, args.steps), 240, 24)
+    steps, length, held = (24, 48, 4) if args.quick else (max(10, args.steps), 240, 24)
     args.out.mkdir(parents=True, exist_ok=True)
     checkpoint = args.out / "checkpoint.pt"
 
@@ -157,39 +176,38 @@ def main() -> None:
 
     with phase("Train, until something goes wrong in the middle of an epoch"):
         tests = unseen(held)
-        model, optimizer, loader = new_training(shards(args.out))
-        before = {name: evaluate(model, samples) for name, samples in tests.items()}
-        wrong = steps // 2 if steps // 2 % len(loader) else steps // 2 + 1
-        batches = endless(loader)
-        for step in train(model, optimizer, batches, 0, steps):
+        training, expected = train_on(args.out, steps), []
+        before = {name: evaluate(training.model, samples) for name, samples in tests.items()}
+        wrong = steps // 2 if steps // 2 % len(training.loader) else steps // 2 + 1
+        for step in training.steps(steps):
             if step == wrong:
+                training.save(checkpoint)
+                print(f"   stopped after step {wrong}, {training.loader}: saved to {checkpoint}")
+                expected = next_batches(training)  # what this run would have trained on next: it goes on for that long
+            if step == wrong + 3:
                 break
-        save(checkpoint, model, optimizer, loader, wrong)
-        print(f"   stopped after step {wrong}, {loader}: saved to {checkpoint}")
-        expected = list(islice(batches, 3))  # what this run would have trained on next
-        loader.close()
+        training.loader.close()
 
     with phase("Start over from the checkpoint, and train on"):
-        model, optimizer, loader = new_training(shards(args.out))
-        restore(checkpoint, model, optimizer, loader)
-        resumed = list(islice(endless(loader), 3))
-        if not all(map(same, expected, resumed)):
-            sys.exit("demo: the resumed pipe does not give the batches that the interrupted one would have given")
-        print(f"   the next {sum(b.size for b in resumed)} samples are those that the stopped run would have seen: same keys, same pixels, bit for bit")
-        done = restore(checkpoint, model, optimizer, loader)
-        for _ in train(model, optimizer, endless(loader), done, steps):
+        training = train_on(args.out, steps)
+        training.restore(checkpoint)
+        resumed = next_batches(training)
+        for _ in training.steps(steps):
             pass
-        loader.close()
+        training.loader.close()
+        if len(resumed) != len(expected) or not all(map(same, expected, resumed)):
+            sys.exit("demo: the resumed pipe does not give the batches that the interrupted one would have given")
+        print(f"   its first {sum(b.size for b in resumed)} samples were those that the stopped run would have seen: same keys, same pixels, bit for bit")
 
     with phase("Measure on motions that it never saw, and draw"):
-        after = {name: evaluate(model, samples) for name, samples in tests.items()}
+        after = {name: evaluate(training.model, samples) for name, samples in tests.items()}
         print("   mean end-point error in px   no motion   untrained   trained")
         for name, samples in tests.items():
             print(f"   {name:<27}  {evaluate(no_motion, samples):9.2f}   {before[name]:9.2f}   {after[name]:7.2f}")
         whole = vdata.load("motorcycle").apply(T.Resize(SIZE), FLOATS)[0]
         shown = {"the motorcycle (its left half was trained on)": whole}
         shown |= {f"moving photographs, {s['__key__']}": s for s in tests["moving photographs"][:4]}
-        viz.save(preview(model.cpu(), shown), args.out / "preview.png")
+        viz.save(preview(training.model.cpu(), shown), args.out / "preview.png")
 
     print("\nSeconds: " + ", ".join(f"{n}. {s:.1f}" for n, s in enumerate(seconds.values(), 1)) + f"; {sum(seconds.values()):.0f} in all")
     print(f"The picture: {(args.out / 'preview.png').resolve()}")

@@ -1,30 +1,28 @@
 """Train a small optical-flow network; stop it whenever you like, it goes on exactly where it last saved.
 
-    python examples/train_flow.py                          # photographs set in motion, made as they are read
-    python examples/train_flow.py s3://bucket/my-shards    # or any shards with image1, image2 and flow
-    python examples/train_flow.py --checkpoint mine.pt     # again: goes on from mine.pt
+    python examples/train_flow.py --checkpoint flow.pt             # photographs set in motion, made as they are read
+    python examples/train_flow.py --checkpoint flow.pt --resume    # goes on from flow.pt
+    python examples/train_flow.py --data s3://bucket/my-shards     # any shards with image1, image2 and flow
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from flow_net import FlowNet
-from torch import Tensor
+from torch import Tensor, nn
+from training import Training, begin, endless, parser, warm_and_cosine
 
 import vdata
 from vdata import transforms as T
 from vdata.metrics import endpoint_error
-from vdata.progress import progress
 
 FRAMES = ("image1", "image2", "flow")
 PHOTOS = {"size": (128, 192), "max_motion": 16}  # options of the data set moving_photos
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def training_pipe(data: vdata.DataPipe, batch_size: int = 8) -> vdata.DataPipe:
@@ -43,42 +41,16 @@ def training_pipe(data: vdata.DataPipe, batch_size: int = 8) -> vdata.DataPipe:
     )
 
 
-def new_training(data: vdata.DataPipe) -> tuple[FlowNet, torch.optim.Optimizer, vdata.Loader]:
+def flow_loss(model: nn.Module, batch: vdata.Batch) -> Tensor:
+    """The end-point error in pixels. Unknown pixels count neither in the error nor in its gradient."""
+    return endpoint_error(model(batch["image1"], batch["image2"]), batch["flow"])
+
+
+def new_training(loader: vdata.Loader, steps: int, lr: float = 4e-3, device: torch.device = DEVICE) -> Training:
     torch.manual_seed(0)
-    model = FlowNet().to(DEVICE)
-    return model, torch.optim.AdamW(model.parameters()), training_pipe(data).loader(device=DEVICE)
-
-
-def endless(loader: vdata.Loader) -> Iterator[vdata.Batch]:
-    """Batches, epoch after epoch."""
-    if not len(loader):
-        raise ValueError("there are too few samples for a single batch")
-    while True:
-        yield from loader
-
-
-def train(
-    model: FlowNet, optimizer: torch.optim.Optimizer, batches: Iterable[vdata.Batch], done: int, total: int
-) -> Iterator[int]:
-    """Steps from `done` to `total`; yields the number of steps done after each. A bar on a terminal, and a line at times."""
-    recent: list[float] = []
-    with progress("train", total, unit="steps") as bar:
-        bar.update(done)
-        for step, batch in zip(range(done + 1, total + 1), batches):
-            for group in optimizer.param_groups:
-                group["lr"] = 4e-3 * min(step / 20, 1 - (step - 1) / total)
-            # Unknown pixels count neither in the error nor in its gradient.
-            error = endpoint_error(model(batch["image1"], batch["image2"]), batch["flow"])
-            optimizer.zero_grad()
-            error.backward()
-            optimizer.step()
-            recent = [*recent[-24:], error.item()]
-            mean = f"{sum(recent) / len(recent):.2f} px"
-            bar.set_postfix_str(f"EPE {mean}")
-            bar.update(1)
-            if step % 25 == 0:
-                bar.write(f"   step {step:4} of {total}   end-point error {mean}")
-            yield step
+    model = FlowNet().to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr)
+    return Training(model, optimizer, loader, flow_loss, schedule=warm_and_cosine(optimizer, steps, warm=20))
 
 
 def evaluate(predict: Callable[[Tensor, Tensor], Tensor], samples: Iterable[dict[str, Any]]) -> float:
@@ -96,43 +68,28 @@ def no_motion(image1: Tensor, image2: Tensor) -> Tensor:
     return torch.zeros_like(image1[:, :2])
 
 
-def save(path: Path, model: FlowNet, optimizer: torch.optim.Optimizer, loader: vdata.Loader, step: int) -> None:
-    """A checkpoint, written beside its place and then moved there: a crash leaves the old one or the new one."""
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "loader": loader.state_dict()}
-    part = path.with_suffix(".part")
-    torch.save({**state, "step": step}, part)
-    os.replace(part, path)
+__all__ = ["endless", "restore", "save"]  # for loops that are written by hand
 
 
-def restore(path: Path, model: FlowNet, optimizer: torch.optim.Optimizer, loader: vdata.Loader) -> int:
-    """Everything as it was saved; returns the number of steps that were done."""
-    state = torch.load(path, weights_only=True, map_location=DEVICE)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    loader.load_state_dict(state["loader"])
-    return state["step"]
+def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, loader: vdata.Loader, step: int) -> None:
+    training = Training(model, optimizer, loader, flow_loss)
+    training.done = step
+    training.save(path)
+
+
+def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, loader: vdata.Loader) -> int:
+    training = Training(model, optimizer, loader, flow_loss)
+    training.restore(path)
+    return training.done
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("url", nargs="?", help="shards with image1, image2 and flow")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--stop", type=int, help="stop after this step, as if the machine had gone down")
-    parser.add_argument("--checkpoint", type=Path, default=Path("flow.pt"))
-    parser.add_argument("--every", type=int, default=50, help="steps between checkpoints")
-    args = parser.parse_args()
-
-    data = vdata.load(args.url) if args.url else vdata.load("moving_photos", length=240, **PHOTOS).select(*FRAMES).cache()
-    model, optimizer, loader = new_training(data)
-    print(training_pipe(data))
-    done = restore(args.checkpoint, model, optimizer, loader) if args.checkpoint.exists() else 0
-    print(f"{done} of {args.steps} steps done, {loader}")
-    for step in train(model, optimizer, endless(loader), done, args.steps):
-        if step % args.every == 0 or step in (args.stop, args.steps):
-            save(args.checkpoint, model, optimizer, loader, step)
-            print(f"   {args.checkpoint}: step {step}, {loader}")
-        if step == args.stop:
-            break
+    args = parser(__doc__ or "", steps=300, batch_size=8, lr=4e-3).parse_args()
+    device = begin(args)
+    data = vdata.load(args.data, root=args.root) if args.data else vdata.load("moving_photos", length=240, **PHOTOS).select(*FRAMES).cache()
+    pipe = training_pipe(data, args.batch_size)
+    print(pipe)
+    new_training(pipe.loader(args.workers, device=device), args.steps, args.lr, device).fit(args)
 
 
 if __name__ == "__main__":

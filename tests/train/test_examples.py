@@ -49,15 +49,15 @@ def test_demo_stops_in_the_middle_of_an_epoch_and_resumes_exactly(demo):
     assert epoch >= 0 and position > 0
     assert "same keys, same pixels, bit for bit" in said
     saved = torch.load(out / "checkpoint.pt", weights_only=True)
-    assert set(saved) == {"model", "optimizer", "loader", "step"}
+    assert set(saved) == {"model", "optimizer", "schedule", "loader", "step"}
     assert (saved["loader"]["epoch"], saved["loader"]["position"]) == (epoch, position)
 
 
 def test_demo_draws_a_plausible_picture(demo):
     picture = np.asarray(PIL.Image.open(demo[1] / "preview.png").convert("RGB"), np.float32)
     height, width, _ = picture.shape
-    assert width > 6 * 384 and height > 5 * 256
-    frame, second, warped = (picture[60:280, x : x + 360] for x in (30, 426, 822))
+    assert width > 6 * 240 and height > 5 * 160  # a line a sample, of six pictures
+    frame, second, warped = (picture[60:180, x : x + 220] for x in (34, 286, 538))
     assert frame.std() > 30 and not np.array_equal(frame, second)  # photographs, and two of them
     assert np.abs(frame - warped).mean() < np.abs(frame - second).mean()  # moved back, the second is nearer to the first
 
@@ -70,16 +70,16 @@ def test_demo_shows_a_line_a_phase_and_no_bars_without_a_terminal(demo):
 
 def test_training_that_was_stopped_ends_with_the_weights_of_one_that_was_not(demo, tmp_path):
     shards = demo[1] / "photos"
-    for arguments in (["a.pt"], ["b.pt", "--stop", 3], ["b.pt"]):
-        done = run("train_flow.py", shards, "--steps", 5, "--checkpoint", tmp_path / arguments[0], *arguments[1:])
+    for arguments in (["a.pt"], ["b.pt", "--stop", 3], ["b.pt", "--resume"]):
+        done = run("train_flow.py", "--data", shards, "--steps", 5, "--checkpoint", tmp_path / arguments[0], *arguments[1:])
         assert done.returncode == 0, done.stderr
     a, b = (torch.load(tmp_path / name, weights_only=True) for name in ("a.pt", "b.pt"))
-    assert a["step"] == b["step"] == 5 and a["loader"] == b["loader"]
+    assert a["step"] == b["step"] == 5 and a["loader"] == b["loader"] and a["schedule"] == b["schedule"]
     assert all(torch.equal(a["model"][name], b["model"][name]) for name in a["model"])
 
 
 def test_training_says_what_is_wrong_with_a_name(tmp_path):
-    done = run("train_flow.py", "moving_photographs", "--checkpoint", tmp_path / "never.pt")
+    done = run("train_flow.py", "--data", "moving_photographs", "--checkpoint", tmp_path / "never.pt")
     assert done.returncode == 1
     assert "there is no dataset 'moving_photographs' (did you mean 'moving_photos'?)" in done.stderr
 
