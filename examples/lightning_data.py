@@ -71,10 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> pl.Trainer:
         accelerator="gpu" if args.device.startswith("cuda") else "cpu", devices=local, num_nodes=nodes, max_steps=args.stop or args.steps,
         callbacks=save, enable_checkpointing=bool(save), logger=False, enable_progress_bar=False, num_sanity_val_steps=0,
     )  # fmt: skip
-    trainer.fit(Classifier(model, args.lr), datamodule=Pictures(train, held_out, size, args), ckpt_path=args.checkpoint if args.resume else None)
+    module, data = Classifier(model, args.lr), Pictures(train, held_out, size, args)
+    trainer.fit(module, datamodule=data, ckpt_path=args.checkpoint if args.resume else None)
+    trainer.validate(module, datamodule=data, verbose=trainer.is_global_zero)
     return trainer
 
 
 if __name__ == "__main__":
-    trainer = main()
-    trainer.validate(verbose=trainer.is_global_zero)
+    main()

@@ -18,7 +18,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
+if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 
 import vdata  # noqa: E402
 from vdata.errors import PlanError  # noqa: E402
@@ -26,7 +27,7 @@ from vdata.tensors import Image, Label  # noqa: E402
 
 COUNT, BATCH = 41, 4
 CLASSES = tuple(map(str, range(COUNT)))
-RANK, WORLD = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+RANK, WORLD = (int(os.environ.get(name, 0)) for name in ("RANK", "WORLD_SIZE"))
 Seen = dict[str, Any]
 EXAMPLE = ["--device", "cpu", "--steps", "9", "--batch-size", "8", "--workers", "2"]
 
