@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
 
 import classification_small as small
 import lightning.pytorch as pl
@@ -57,7 +56,7 @@ class Classifier(pl.LightningModule):
         return torch.optim.AdamW(self.parameters(), self.lr)
 
 
-def main(arguments: Sequence[str] | None = None) -> pl.Trainer:
+def main(arguments: list[str] | None = None) -> pl.Trainer:
     options = parser(__doc__ or "", steps=60, batch_size=32, lr=2e-3)
     options.add_argument("--val", default="val", help="the split to evaluate on; of a folder or shards, the other folder or URL")
     args = options.parse_args(arguments)
