@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from flow_net import FlowNet
 from torch import Tensor, nn
-from training import Training, begin, endless, parser, warm_and_cosine
+from training import Training, begin, endless, parser
 
 import vdata
 from vdata import transforms as T
@@ -50,7 +50,8 @@ def new_training(loader: vdata.Loader, steps: int, lr: float = 4e-3, device: tor
     torch.manual_seed(0)
     model = FlowNet().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr)
-    return Training(model, optimizer, loader, flow_loss, schedule=warm_and_cosine(optimizer, steps, warm=20))
+    rise_and_fall = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / 20, 1 - step / steps))
+    return Training(model, optimizer, loader, flow_loss, schedule=rise_and_fall)
 
 
 def evaluate(predict: Callable[[Tensor, Tensor], Tensor], samples: Iterable[dict[str, Any]]) -> float:

@@ -173,7 +173,8 @@ def endless(loader: vdata.Loader) -> Iterator[vdata.Batch]:
 def mean_over(values: Iterable[Tensor]) -> float:
     """The mean of per-sample values of all processes; nan where there are none."""
     held = [v.flatten() for v in values]
-    flat = torch.cat(held).double() if held else torch.zeros(0, dtype=torch.float64)
+    here = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() and torch.distributed.is_initialized() else "cpu"
+    flat = torch.cat(held).double() if held else torch.zeros(0, dtype=torch.float64, device=here)  # a process without samples joins in
     sums = torch.stack([flat.sum(), torch.tensor(float(flat.numel()), dtype=torch.float64, device=flat.device)])
     if torch.distributed.is_initialized():
         torch.distributed.all_reduce(sums)

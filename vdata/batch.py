@@ -33,7 +33,7 @@ def each_tensor(value: Any, change: Callable[[Any], Any]) -> Any:
         return {n: each_tensor(v, change) for n, v in value.items()}
     if isinstance(value, (list, tuple)):
         parts = [each_tensor(v, change) for v in value]
-        return type(value)(*parts) if isinstance(value, tuple) and type(value) is not tuple else type(value)(parts)
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     return value
 
 

@@ -2,6 +2,7 @@
 
     fill_in_filters    an indexed filter becomes the list of positions it keeps
     place_decode       bytes are decoded beneath the first stage that reads pixels, or at the end
+    sink_deal          a rank's share is taken before its samples are made, not after
     fuse_decode_crop   a decode under a transform that needs only a window decodes only that window
     hold_floats_back   pictures stay bytes until they are in the batch, where they become floats once
     keep_interleaved   pictures become planes while they are written into the batch, not before
@@ -95,7 +96,7 @@ def optimise(plan: Stage, scan: Scan, *, decode: bool = True, fuse: bool = True)
     placed, pending = place_decode(bind(fill_in_filters(plan, scan)))
     if pending is not None and (decode or pending.on_error == "skip"):
         placed = replace(pending, source=placed, keep=not decode)
-    for rule in (hold_floats_back, fuse_decode_crop, keep_interleaved, batch_first) if fuse else ():
+    for rule in (sink_deal, hold_floats_back, fuse_decode_crop, keep_interleaved, batch_first) if fuse else ():
         placed = transform(placed, rule)
     return placed
 
@@ -197,6 +198,28 @@ def _with_own_decode(stage: Stage) -> Stage:
     placed, pending = place_decode(stage)
     written = pending is not None and any(isinstance(s, Decode) for s in chain(stage))
     return replace(pending, source=placed) if written and pending is not None else placed
+
+
+def sink_deal(stage: Stage) -> Stage:
+    """A rank's share is taken beneath what is done to each sample by its own place: the rules see a batch over that, as of one rank."""
+    if not isinstance(stage, Deal) or stage.access != "dense":
+        return stage
+    above, below = list[Stage](), stage.source
+    while _by_place(below):
+        above.append(below)
+        below = below.source
+    while above and isinstance(below, Decode):  # "skip" looks among all positions, and is fused with what stands over it
+        below = above.pop()
+    below = replace(stage, source=below)
+    for step in reversed(above):
+        below = replace(step, source=below)
+    return below
+
+
+def _by_place(stage: Stage) -> bool:
+    if isinstance(stage, Decode):
+        return stage.on_error == "raise"
+    return type(stage) in (Map, Select, Rename) or (type(stage) is Apply and "partners" not in stage.transform.needs)
 
 
 def fuse_decode_crop(stage: Stage) -> Stage:

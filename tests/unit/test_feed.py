@@ -37,13 +37,11 @@ PIPES = {
 def test_what_is_done_behind_the_copy_gives_what_workers_give(name):
     pipe, which, stages = PIPES[name]
     walk = Walk(pipe.plan, behind=which)
-    assert len(walk.after_copy) == stages
+    assert len(walk.after_copy(0)) == stages
     expected = list(pipe.loader(mode="inline"))
     for (item, _), whole in zip(walk.run(walk.start(), Inline()), expected, strict=True):
         assert not stages or item.value["image"].dtype == torch.uint8  # bytes go over the bus
-        for stage in walk.after_copy:
-            item = each(stage)(item, -1)
-        assert torch.equal(item.value["image"], whole["image"])
+        assert torch.equal(_finished(walk, 0, item).value["image"], whole["image"])
 
 
 def test_another_device_gets_bytes_and_makes_the_floats():
@@ -157,3 +155,57 @@ def test_bad_options_say_what_is_right():
         pictures().loader(on_device="gpu")
     with pytest.raises(PlanError, match=r"torch\.channels_last"):
         pictures().loader(memory_format="nhwc")
+
+
+@pytest.mark.parametrize("uneven", ["drop", "pad", "exact"])
+@pytest.mark.parametrize(("rank", "world"), [(0, 1), (0, 2), (1, 3)])
+@pytest.mark.parametrize("start", [0, 4, 5])
+@pytest.mark.parametrize("name", ["floats, before the batch", "all after it"])
+def test_every_share_of_an_epoch_is_finished_once(name, start, rank, world, uneven):
+    pipe, which, stages = PIPES[name]
+    how = {"rank": rank, "world": world, "uneven": uneven}
+    plain, walk = Walk(pipe.plan, optimize=False, **how), Walk(pipe.plan, behind=which, **how)
+    state = {**walk.start(), "position": start}
+    assert len(walk.after_copy(start)) == stages
+    expected = [item.value["image"] for item, _ in plain.run(state, Inline())]
+    found = [_finished(walk, start, item).value["image"] for item, _ in walk.run(state, Inline())]
+    assert expected and len(found) == len(expected) and all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def _finished(walk, start, item):
+    for stage in walk.after_copy(start):
+        item = each(stage)(item, -1)
+    return item
+
+
+def test_a_loop_that_counts_gets_new_epochs_though_partners_are_of_its_batches():
+    loader = pictures(8).batch(4).apply(T.MixUp(num_classes=8)).loader(mode="inline")
+    epochs = []
+    for _ in range(3):
+        items = iter(loader)
+        epochs += [{at[0] for _ in range(len(loader)) for at in next(items).at}]
+    assert epochs == [{0}, {1}, {2}]
+
+
+def test_batches_joined_after_batching_are_moved_by_a_draw_a_sample():
+    parts = [pictures(8).select("image").map(lambda s: {"image": s["image"]}).batch(4) for _ in range(2)]
+    pipe = vdata.concat(*parts).apply(T.RandomCrop(6))
+    for quick, plain in zip(pipe.loader(mode="inline"), pipe.loader(mode="inline", optimize=False), strict=True):
+        assert type(quick) is type(plain) is vdata.Batch and torch.equal(quick["image"], plain["image"])
+
+
+def test_what_is_no_named_tuple_goes_to_a_device_too():
+    pipe = pictures(4).map(lambda s: {**s, "shape": s["image"].shape}).batch(2)
+    assert all(batch["shape"] == [torch.Size([3, 40, 40])] * 2 for batch in pipe.loader(mode="inline", device="cpu"))
+
+
+def test_letting_go_computes_no_more_than_what_is_under_way():
+    def slowly(sample):
+        time.sleep(0.1)
+        return sample
+
+    items = iter(loader := pictures(64).map(slowly).batch(1).loader(workers=2, prefetch=8))
+    next(items)
+    began = time.perf_counter()
+    loader.close()
+    assert time.perf_counter() - began < 0.6  # 16 were asked for, of which 2 are under way

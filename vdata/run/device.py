@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import torch
 
 from vdata.batch import Batch, Ragged, each_tensor, pinned
-from vdata.tensors import Image
+from vdata.tensors import Image, TypedTensor
 
 Pair = tuple[Any, Any]  # an Item, and the state once it is delivered
 
@@ -17,7 +17,7 @@ def to_device(value: Any, device: torch.device | None, pin: bool) -> Any:
     """`value` with every tensor pinned and moved; containers keep their type. No device and no pin: as it is."""
     if pin:
         value = each_tensor(value, pinned)
-    return value if device is None else each_tensor(value, lambda t: t.to(device, non_blocking=pin))
+    return value if device is None else each_tensor(value, lambda t: t.to(device, non_blocking=pin and device.type == "cuda"))
 
 
 def laid_out(value: Any, memory_format: torch.memory_format | None) -> Any:
@@ -27,7 +27,7 @@ def laid_out(value: Any, memory_format: torch.memory_format | None) -> Any:
     return value.replace({n: v.contiguous(memory_format=memory_format) if isinstance(v, Image) and v.ndim == 4 else v for n, v in value.items()})
 
 
-def fed(pairs: Iterator[Pair], move: Callable[[Any], Any], lane: Lane | None, ready: Callable[[], bool]) -> Iterator[Pair]:
+def fed(pairs: Iterator[Pair], move: Callable[[Any], Any], lane: Lane | None, ready: Callable[[], bool]) -> Generator[Pair]:
     """Every item moved, in order; over a lane one ahead, as far as the next one is `ready`.
 
     An item that cannot be moved raises once those before it were delivered.
@@ -82,10 +82,18 @@ class Lane:
         current.wait_event(there)
 
         def owned(leaf: Any) -> Any:
-            for tensor in (leaf.values, leaf.offsets) if isinstance(leaf, Ragged) else (leaf,):
+            for tensor in _memory(leaf):
                 if tensor.is_cuda:
                     tensor.record_stream(current)
             return leaf
 
         each_tensor(item.value, owned)
         return item
+
+
+def _memory(leaf: Any) -> list[torch.Tensor]:
+    """All tensors of a leaf, those that it carries along too."""
+    if isinstance(leaf, Ragged):
+        return [leaf.values, leaf.offsets, *(v for meta in leaf.metas for v in meta.values() if isinstance(v, torch.Tensor))]
+    rows = leaf._rows if isinstance(leaf, TypedTensor) else ()
+    return [leaf, *(v for name in rows if (v := getattr(leaf, name)) is not None)]

@@ -152,7 +152,7 @@ def windowed(stage: DecodeApply, item: Item) -> Any:
 
 def _has_windows(value: Any) -> bool:
     """Whether a sample is flat: windows are looked up by the names of its leaves."""
-    return isinstance(value, dict) and not any(isinstance(v, (Mapping, list, tuple)) for v in value.values())
+    return isinstance(value, dict) and not isinstance(value, Batch) and not any(isinstance(v, (Mapping, list, tuple)) for v in value.values())
 
 
 def all_applied(stage: plan.Apply, items: Sequence[Item | None]) -> list[Item | None]:

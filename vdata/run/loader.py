@@ -17,7 +17,7 @@ from vdata import plan
 from vdata.batch import Batch
 from vdata.errors import NoIndexError, PlanError
 from vdata.run.actors import Actors
-from vdata.run.device import fed, laid_out, lane_to, to_device
+from vdata.run.device import Lane, fed, laid_out, lane_to, to_device
 from vdata.run.each import Item, each
 from vdata.run.processes import Processes
 from vdata.run.ring import Inline, Threads
@@ -75,8 +75,10 @@ class Loader:
         self._live: weakref.ref[_Pass] | None = None
         self._delivered = 0
         self._substituted: list[dict[str, Any]] = []
+        self._behind: tuple[plan.Stage, ...] = ()  # what is done to a batch on the device
+        self._lane: Lane | None = None
         self._times = Times()
-        sources = [stage.source for stage in plan.chain(written) if isinstance(stage, plan.Read)]
+        sources = {id(stage.source): stage.source for stage in plan.chain(written) if isinstance(stage, plan.Read)}.values()
         self._far = [source.traffic for source in sources if isinstance(source, Source) and source.traffic is not None]
         self._brought = self._traffic()
 
@@ -106,8 +108,10 @@ class Loader:
         return one
 
     def _iterate(self, state: State) -> Generator[Any, None, None]:
+        self._behind = self.walk.after_copy(state["position"] if self.walk.elastic else 0)
+        self._lane = self._lane or lane_to(self.device)
+        pairs = fed(self.walk.run(state, self._engine), self._moved, self._lane, self._engine.ready)
         try:
-            pairs = fed(self.walk.run(state, self._engine), self._moved, lane_to(self.device), self._engine.ready)
             left = self.walk.left(state)
             for number, (item, after) in enumerate(self._times.over((pair, pair[0].count) for pair in pairs), 1):
                 self._state, self._resume, self._over = after, False, number == left
@@ -116,6 +120,7 @@ class Loader:
                 yield item.value
             self._state, self._resume, self._over = self.walk.next_epoch(self._state), False, False
         finally:
+            pairs.close()  # what it holds of the ring first, which then computes no more
             self._engine.close()
 
     def _check_rank(self) -> None:
@@ -131,14 +136,14 @@ class Loader:
         """What a worker still does to a batch that it has made: a thread's work that the loop need not do."""
         if not isinstance(value, Batch):
             return value
-        value = value if self.walk.after_copy else laid_out(value, self.memory_format)
+        value = value if self._behind else laid_out(value, self.memory_format)
         return to_device(value, None, True) if self.pin_memory else value
 
     def _moved(self, item: Item) -> Item:
         """An item on the device, and finished there."""
         if self.device is not None or self.pin_memory:
             item = item.to(to_device(item.value, self.device, self.pin_memory))
-        for stage in self.walk.after_copy:
+        for stage in self._behind:
             change = each(stage)
             assert change is not None
             item = change(item, -1)
@@ -182,7 +187,8 @@ class Loader:
         stages           seconds of all workers by stage, the most expensive first ({} where workers are processes); "decode" is
                          what "decode+apply" spends on decoding
         busy             the share of the workers' time that was work
-        traffic          of sources far away: requests, bytes that came, bytes of reads that the cache answered
+        traffic          of sources far away: requests, bytes that came, bytes of reads that the cache answered, for whatever loader of
+                         this process; 0 where workers are processes
         bottleneck       who holds up whom, in words
         """
         total = self.walk.total if self.walk.elastic else None
@@ -194,7 +200,7 @@ class Loader:
             "position": self._state["position"],
             "samples": None if total == math.inf else total,
             "traffic": brought,
-            **summary(self._times, self._engine.meter.seconds, max(1, self.workers)),
+            **summary(self._times, self._engine.meter.seconds, 1 if self.mode == "inline" else max(1, self.workers)),
         }
 
     def _traffic(self) -> dict[str, int]:

@@ -42,26 +42,26 @@ class Walk:
         self.elastic = not survey.not_elastic(written) and workers == 1
         self.seed = survey.seeds(written)
         self.digest = survey.digest(written)
-        self.local = lru_cache(maxsize=2)(self._local)
+        self._split = lru_cache(maxsize=2)(self._split_at)
 
     # -- the plan of this rank ------------------------------------------------------------------------------------------
 
-    def _local(self, start: int) -> plan.Stage:
+    def local(self, start: int) -> plan.Stage:
         """The plan that this rank runs, from global position `start` on, as it will run."""
+        return self._split(start)[0]
+
+    def after_copy(self, start: int) -> tuple[plan.Stage, ...]:
+        """What that plan leaves to be done to a batch once it is on its device."""
+        return self._split(start)[1]
+
+    def _split_at(self, start: int) -> tuple[plan.Stage, tuple[plan.Stage, ...]]:
         dealt = deal(self.written, self.rank, self.world, self.uneven, start)
         if self.workers > 1:
             dealt = plan.Deal(dealt, self.worker, self.workers, "exact")
         local = optimise(dealt, scan, decode=self.decode, fuse=self.optimize)
         if start == 0 and self.world > 1 and self.uneven != "pad" and local.access == "dense" and 0 < self.total < self.world:
             raise PlanError(f"{self.total} samples are not enough for {self.world} ranks: use fewer ranks, .repeat(), or uneven='pad'")
-        return behind_copy(local, self.behind)[0]
-
-    @cached_property
-    def after_copy(self) -> tuple[plan.Stage, ...]:
-        """What is left to be done to a batch once it is on its device."""
-        if self.behind == "none":
-            return ()
-        return behind_copy(optimise(deal(self.written, self.rank, self.world, self.uneven, 0), scan, decode=self.decode, fuse=self.optimize), self.behind)[1]
+        return behind_copy(local, self.behind)
 
     @property
     def length(self) -> int | float:
@@ -158,7 +158,10 @@ class Walk:
 
     def left(self, state: State) -> int | float | None:
         """How many items this rank has still to deliver of the state's epoch; None where only its end will tell."""
-        return self.local(state["position"]).length if self.elastic else None
+        if self.elastic:
+            return self.local(state["position"]).length
+        local = self.local(0)
+        return local.length - (state["cursor"] or 0) if local.access == "dense" and local.length is not None else None
 
     def next_epoch(self, state: State) -> State:
         """The state once the end of its epoch was seen."""

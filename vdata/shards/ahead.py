@@ -62,7 +62,7 @@ class Ahead:
         if self._process != os.getpid():
             self._forget()
         with self._guard:
-            for shard, start, length, parts in _together(sorted({r for r in ranges if r not in self._held})):
+            for shard, start, length, parts in _together(sorted({r for r in ranges if not self._waits(r)})):
                 if not self._has_room(length):
                     return
                 self._bytes += length
@@ -84,6 +84,14 @@ class Ahead:
             raise copy.deepcopy(error) from None  # it has several takers, and each adds its own place
         except DataError:
             return None  # a neighbour may be the broken one
+
+    def _waits(self, key: Range) -> bool:
+        """Whether a range is held or under way; what did not come is asked for again."""
+        piece = self._held.get(key)
+        if piece is not None and piece.whole.future.done() and piece.whole.future.exception() is not None:
+            self._let_go(key)
+            piece = None
+        return piece is not None
 
     def _let_go(self, key: Range) -> _Piece | None:
         piece = self._held.pop(key, None)
