@@ -73,7 +73,7 @@ def _changed(stage: plan.Stage) -> list[str]:
     known = stage.fields
     before = plan.children(stage)[0].fields if len(plan.children(stage)) == 1 else {}
     if known is None:
-        return ["fields: whatever the function returns"] if before is not None and len(plan.children(stage)) == 1 else []
+        return ["fields: whatever the function returns"] if before is not None and len(plan.children(stage)) < 2 else []
     return [f"{name}: {field}" for name, field in known.items() if before is None or before.get(name) != field]
 
 
