@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import vdata
+from tests.naming import hugging_face_has_its_name
 from vdata.__main__ import main
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +39,7 @@ def test_readme_blocks_run(capsys):
 @pytest.mark.parametrize("page", [p for p in PAGES if p not in NOT_RUN and "```python\n" in (ROOT / p).read_text()])
 def test_blocks_of_pages_run(page, tmp_path, monkeypatch, recwarn):
     """As the README's, in an empty folder. A block that cannot run says so and why: "```python no-run: needs a bucket"."""
+    hugging_face_has_its_name()
     monkeypatch.chdir(tmp_path)
     names: dict = {"__name__": "page"}
     for block in re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.S | re.M):

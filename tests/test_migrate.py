@@ -14,6 +14,7 @@ import PIL.Image
 import pytest
 import torch
 
+from tests.naming import hugging_face_has_its_name
 from vdata.tensors import TypedTensor
 
 PAGES = Path(__file__).parents[1] / "docs" / "migrate"
@@ -33,6 +34,7 @@ def names(tmp_path_factory):
 
     def of(page):
         if page not in made:
+            hugging_face_has_its_name()
             folder = tmp_path_factory.mktemp(page)
             made[page] = ({"__name__": page}, folder)
             with pytest.MonkeyPatch.context() as patch:

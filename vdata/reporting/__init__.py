@@ -178,7 +178,7 @@ def _content(sample: Mapping[str, Any]) -> int | None:
     some = False
     for value in sample.values():
         if isinstance(value, (Image, Video)) and value.numel():
-            held.update(repr((value.dtype, tuple(value.shape))))
+            held.update(repr((value.dtype, tuple(value.shape))).encode())
             held.update(plain(value).contiguous().flatten().view(torch.uint8).numpy().tobytes())
             some = True
     return held.intdigest() if some else None
