@@ -145,6 +145,7 @@ class Training:
 
     def save(self, path: Path) -> None:
         """A checkpoint, written beside its place and then moved there: a crash leaves the old one or the new one."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         parts = {name: part_.state_dict() for name, part_ in self._parts().items()}
         torch.save({**parts, "step": self.done}, part)

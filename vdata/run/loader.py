@@ -7,6 +7,7 @@ import copy
 import math
 import operator
 import os
+import time
 import weakref
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
@@ -110,14 +111,22 @@ class Loader:
     def _iterate(self, state: State) -> Generator[Any, None, None]:
         self._behind = self.walk.after_copy(state["position"] if self.walk.elastic else 0)
         self._lane = self._lane or lane_to(self.device)
-        pairs = fed(self.walk.run(state, self._engine), self._moved, self._lane, self._engine.ready)
+        pairs = self.walk.run(state, self._engine)
+        if self.device is not None or self.pin_memory or self.memory_format:
+            pairs = fed(pairs, self._moved, self._lane, self._engine.ready)
+        times, clock = self._times, time.perf_counter
         try:
             left = self.walk.left(state)
-            for number, (item, after) in enumerate(self._times.over((pair, pair[0].count) for pair in pairs), 1):
+            asked = clock()
+            for number, (item, after) in enumerate(pairs, 1):
+                came = clock()
+                times.came(came - asked, item.count)
                 self._state, self._resume, self._over = after, False, number == left
                 self._delivered += item.count
                 self._substituted += item.broken
                 yield item.value
+                asked = clock()
+                times.went(asked - came)
             self._state, self._resume, self._over = self.walk.next_epoch(self._state), False, False
         finally:
             pairs.close()  # what it holds of the ring first, which then computes no more

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from typing import Any
 
 _FED = 0.02  # the share of its time that a loop may wait and still count as fed
@@ -17,25 +15,19 @@ class Times:
         self.samples = 0  # after the first item, which also waits for workers to start
         self._items = 0
 
-    def over(self, items: Iterator[tuple[Any, int]]) -> Iterator[Any]:
-        """(item, its samples) handed on as items, and the clock kept."""
-        while True:
-            asked = time.perf_counter()
-            found = next(items, None)
-            if found is None:
-                return
-            item, samples = found
-            got = time.perf_counter()
-            if self._items:
-                self.waited += got - asked
-                self.samples += samples
-            else:
-                self.first = got - asked
-            self._items += 1
-            yield item
-            if self._items > 1:
-                self.used += time.perf_counter() - got
-            del item, found
+    def came(self, seconds: float, samples: int) -> None:
+        """An item of so many samples was waited for."""
+        if self._items:
+            self.waited += seconds
+            self.samples += samples
+        else:
+            self.first = seconds
+        self._items += 1
+
+    def went(self, seconds: float) -> None:
+        """The loop did its own work before it asked for another."""
+        if self._items > 1:
+            self.used += seconds
 
 
 def summary(times: Times, stages: dict[str, float], workers: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import copy
 import math
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -126,11 +126,11 @@ class Walk:
 
     # -- items -------------------------------------------------------------------------------------------------------------
 
-    def run(self, state: State, engine: Inline) -> Iterator[tuple[Item, State]]:
+    def run(self, state: State, engine: Inline) -> Generator[tuple[Item, State]]:
         """(item, the state once it is delivered) from `state` to the end of its epoch."""
         return self._run_elastic(state, engine) if self.elastic else self._run_other(state, engine)
 
-    def _run_elastic(self, state: State, engine: Inline) -> Iterator[tuple[Item, State]]:
+    def _run_elastic(self, state: State, engine: Inline) -> Generator[tuple[Item, State]]:
         start, epoch = state["position"], state["epoch"]
         total = self.total
         local = self.local(start)
@@ -150,7 +150,7 @@ class Walk:
         length = most.local(start).length
         return math.inf if length is None else length
 
-    def _run_other(self, state: State, engine: Inline) -> Iterator[tuple[Item, State]]:
+    def _run_other(self, state: State, engine: Inline) -> Generator[tuple[Item, State]]:
         position = state["position"]
         for item, cursor in follow(self.local(0), engine, state["epoch"], state["cursor"]):
             position += item.count
