@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -85,22 +85,7 @@ def mixed_loss(model: nn.Module, batch: vdata.Batch, mix: T.Transform, smoothing
 def accuracy(model: nn.Module, loader: vdata.Loader) -> float:
     """The share of pictures that are recognised, over all processes."""
     model.eval()
-    if torch.distributed.is_initialized():
-        for buffer in model.buffers():
-            torch.distributed.broadcast(buffer, 0)  # until here the statistics of batch norms are each process's own
     return mean_over(model(batch["image"]).argmax(1) == batch["label"].plain() for batch in loader)
-
-
-class Classification(Training):
-    """Training that ends with the accuracy of the averaged model, while the processes are still together."""
-
-    held_out: vdata.Loader
-
-    def steps(self, total: int) -> Iterator[int]:
-        yield from super().steps(total)
-        self.accuracy = accuracy(self.ema or self.model, self.held_out)
-        if is_first():
-            print(f"   {self.accuracy:.1%} of the pictures that were held out are recognised")
 
 
 def datasets(args: argparse.Namespace) -> tuple[vdata.DataPipe, vdata.DataPipe, int]:
@@ -113,7 +98,7 @@ def datasets(args: argparse.Namespace) -> tuple[vdata.DataPipe, vdata.DataPipe, 
     return train.select("image", "label"), held_out.select("image", "label"), len(categories)
 
 
-def main(arguments: Sequence[str] | None = None) -> Classification:
+def main(arguments: Sequence[str] | None = None) -> Training:
     options = parser(__doc__ or "", steps=200, batch_size=32, lr=0)  # 0: the recipe's
     names = models.list_models(module=models, exclude=["googlenet", "inception*"])  # which have losses of their own
     options.add_argument("--model", choices=names, default="resnet50", metavar="NAME", help="of torchvision.models")
@@ -135,13 +120,17 @@ def main(arguments: Sequence[str] | None = None) -> Classification:
     optimizer = recipe.optimizer([{"params": flat, "weight_decay": 0.0}, {"params": deep}], lr=lr, weight_decay=recipe.decay)
     mix = T.RandomChoice([T.MixUp(alpha=recipe.mixup, num_classes=classes), T.CutMix(num_classes=classes)])
     pipe = training_pipe(train, recipe, AUGMENT[args.augment or recipe.augment], preset, args.batch_size)
-    training = Classification(
+    training = Training(
         model, optimizer, pipe.loader(args.workers, device=device), partial(mixed_loss, mix=mix, smoothing=recipe.smoothing), clip=recipe.clip,
         schedule=warm_and_cosine(optimizer, args.steps, 1 + args.steps // 20),
         ema=average(model, max(0.0, 1 - 25 / args.steps)),  # over about the last 4 % of the steps
     )  # fmt: skip
-    training.held_out = held_out.apply(preset).batch(args.batch_size).loader(args.workers, device=device, uneven="exact")
     training.fit(args)
+    if training.done == args.steps:
+        judged_by = held_out.apply(preset).batch(args.batch_size).loader(args.workers, device=device, uneven="exact")
+        training.score = accuracy(training.ema or model, judged_by)
+        if is_first():
+            print(f"   {training.score:.1%} of the pictures that were held out are recognised")
     return training
 
 

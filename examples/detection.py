@@ -12,7 +12,7 @@ Needs torchvision and pycocotools, and transformers and scipy for DETR. All weig
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -87,16 +87,6 @@ def evaluate(model: nn.Module, loader: vdata.Loader, first_class: int) -> tuple[
 # -- training ---------------------------------------------------------------------------------------------------------------
 
 
-class Judged(Training):
-    """Training that ends with judging, while the processes are still together."""
-
-    judge: Callable[[], None]
-
-    def steps(self, total: int) -> Iterator[int]:
-        yield from super().steps(total)
-        self.judge()
-
-
 def main(arguments: Sequence[str] | None = None) -> Training:
     options = parser(__doc__ or "", steps=200, batch_size=4, lr=5e-4)
     options.add_argument("--val", help="shards to judge by, where --data is a URL of some")
@@ -138,9 +128,10 @@ def main(arguments: Sequence[str] | None = None) -> Training:
             if is_first():
                 print(f"   mean average precision of boxes: {score:.4f} over {pictures} pictures")
 
-    training = Judged(model, optimizer, loader, loss, schedule=warm_and_cosine(optimizer, args.steps), clip=1.0)
-    training.judge = judge
+    training = Training(model, optimizer, loader, loss, schedule=warm_and_cosine(optimizer, args.steps), clip=1.0)
     training.fit(args)
+    if training.done == args.steps:
+        judge()
     return training
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import torch
 from coco_score import as_coco, average_precision, gathered
-from detection import GREY, Judged, without_crowds
+from detection import GREY, without_crowds
 from detectors import rcnn
 from torch import Tensor, nn
 from torchvision.models.detection import KeypointRCNN
@@ -108,9 +108,10 @@ def main(arguments: Sequence[str] | None = None) -> Training:
             if is_first():
                 print(f"   mean average precision of key points: {score:.4f} over {pictures} pictures")
 
-    training = Judged(model, optimizer, loader, loss, schedule=warm_and_cosine(optimizer, args.steps), clip=1.0)
-    training.judge = judge
+    training = Training(model, optimizer, loader, loss, schedule=warm_and_cosine(optimizer, args.steps), clip=1.0)
     training.fit(args)
+    if training.done == args.steps:
+        judge()
     return training
 
 

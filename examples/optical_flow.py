@@ -92,9 +92,6 @@ class StageTraining(Training):
         return sequence_loss(estimates, batch["flow"], self.stage.gamma)
 
     def report(self) -> None:
-        if torch.distributed.is_initialized():
-            for buffer in self.model.buffers():
-                torch.distributed.broadcast(buffer, 0)  # until here, the statistics of batch norms are each process's own
         multiple = LEAST if self.args.fake else 8  # the fake pairs are smaller than RAFT can look at
         found = evaluate(self.model, pairs(self.args, "kitti_flow"), self.device, 2 * self.args.updates, multiple)
         seen = ", of which it has seen the flow" if any(part.dataset == "kitti_flow" for part in self.stage.parts) else ""

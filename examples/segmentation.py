@@ -11,7 +11,7 @@ Needs torchvision. All weights are random at the start.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -69,16 +69,6 @@ def mean_iou(model: nn.Module, loader: vdata.Loader, classes: int, device: torch
     return float((both / either)[either > 0].mean()), int(pairs.sum())
 
 
-class Judged(Training):
-    """Training that ends with judging, while the processes are still together."""
-
-    judge: Callable[[], None]
-
-    def steps(self, total: int) -> Iterator[int]:
-        yield from super().steps(total)
-        self.judge()
-
-
 def main(arguments: Sequence[str] | None = None) -> Training:
     options = parser(__doc__ or "", steps=100, batch_size=4, lr=1e-3)
     options.add_argument("--val", help="shards to judge by, where --data is a URL of some")
@@ -107,9 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> Training:
             if is_first():
                 print(f"   mean intersection over union: {score:.4f} over {pixels:,} pixels")
 
-    training = Judged(model, optimizer, loader, loss, schedule=warm_and_cosine(optimizer, args.steps))
-    training.judge = judge
+    training = Training(model, optimizer, loader, loss, schedule=warm_and_cosine(optimizer, args.steps))
     training.fit(args)
+    if training.done == args.steps:
+        judge()
     return training
 
 

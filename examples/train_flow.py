@@ -8,13 +8,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import torch
 from flow_net import FlowNet
 from torch import Tensor, nn
-from training import Training, begin, endless, parser
+from training import Training, begin, parser
 
 import vdata
 from vdata import transforms as T
@@ -67,21 +66,6 @@ def evaluate(predict: Callable[[Tensor, Tensor], Tensor], samples: Iterable[dict
 def no_motion(image1: Tensor, image2: Tensor) -> Tensor:
     """The simplest prediction, which a network has to beat."""
     return torch.zeros_like(image1[:, :2])
-
-
-__all__ = ["endless", "restore", "save"]  # for loops that are written by hand
-
-
-def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, loader: vdata.Loader, step: int) -> None:
-    training = Training(model, optimizer, loader, flow_loss)
-    training.done = step
-    training.save(path)
-
-
-def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, loader: vdata.Loader) -> int:
-    training = Training(model, optimizer, loader, flow_loss)
-    training.restore(path)
-    return training.done
 
 
 def main() -> None:

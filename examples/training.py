@@ -89,10 +89,11 @@ class Training:
         self.model, self.optimizer, self.loader, self.loss = model, optimizer, loader, loss
         self.schedule, self.ema, self.clip = schedule, ema, clip
         self.done = 0
+        self.score: float | None = None  # what it came to, where it was judged
         self.recent: list[float] = []  # losses of the latest steps
 
     def fit(self, args: argparse.Namespace) -> None:
-        """Steps up to `args.steps`, with checkpoints; says at the end how long it waited for data."""
+        """Steps up to `args.steps`, with checkpoints; says at the end how long it waited for data. Afterwards the model is the same everywhere."""
         if args.resume:
             if args.checkpoint is None:
                 raise SystemExit("--resume needs --checkpoint")
@@ -111,6 +112,8 @@ class Training:
             said = self.loader.stats()
             print(f"{said['rate']:.0f} samples a second, {said['headspace']:.0f} if data were free; what limits: {said['bottleneck']}")
         if torch.distributed.is_initialized():
+            for buffer in (b for part in (self.model, self.ema) if part is not None for b in part.buffers()):
+                torch.distributed.broadcast(buffer, 0)  # until here the statistics of batch norms are each process's own
             torch.distributed.barrier()
 
     def steps(self, total: int) -> Iterator[int]:

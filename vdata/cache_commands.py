@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from vdata.sizes import in_words
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cache() -> None:
@@ -31,8 +33,8 @@ def cache_ls(root: str | None, as_json: bool) -> None:
         return
     for one in found:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.used))
-        click.echo(f"{_size(one.on_disk):>9}  {one.present:>4.0%} of {_size(one.size):>9}  {when}  {one.url}{'  (in use)' if one.in_use else ''}")
-    click.echo(f"{_size(sum(one.on_disk for one in found))} in {_files(len(found))} under {place}")
+        click.echo(f"{in_words(one.on_disk):>9}  {one.present:>4.0%} of {in_words(one.size):>9}  {when}  {one.url}{'  (in use)' if one.in_use else ''}")
+    click.echo(f"{in_words(sum(one.on_disk for one in found))} in {_files(len(found))} under {place}")
 
 
 @cache.command("rm")
@@ -70,16 +72,8 @@ def cache_verify(root: str | None) -> None:
 
 def _removed(what: Any) -> None:
     stay = f"; {_files(what.in_use)} stayed, being read" if what.in_use else ""
-    click.echo(f"{_files(what.count)} removed, {_size(what.bytes)} freed{stay}")
+    click.echo(f"{_files(what.count)} removed, {in_words(what.bytes)} freed{stay}")
 
 
 def _files(count: int) -> str:
     return f"{count} file{'' if count == 1 else 's'}"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from vdata.errors import redact
+from vdata.sizes import in_words
 
 _DISTRIBUTION = "vdata-vision"
 # What is used where it is there, beside what the distribution names.
@@ -78,16 +79,16 @@ def _cpu() -> Iterator[str]:
 
 def _memory() -> Iterator[str]:
     pages, free, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_AVPHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    yield f"{_size(pages * size)}, {_size(free * size)} unused"
+    yield f"{in_words(pages * size)}, {in_words(free * size)} unused"
     yield from _limit("/sys/fs/cgroup/memory.max", "memory")
     if os.path.isdir("/dev/shm"):
-        yield f"/dev/shm {_size(shutil.disk_usage('/dev/shm').total)}, {_size(shutil.disk_usage('/dev/shm').free)} free"
+        yield f"/dev/shm {in_words(shutil.disk_usage('/dev/shm').total)}, {in_words(shutil.disk_usage('/dev/shm').free)} free"
 
 
 def _limit(path: str, what: str) -> Iterator[str]:
     """A container's limit, where there is one."""
     if os.path.exists(path) and not (said := Path(path).read_text().strip()).startswith("max"):
-        yield f"{what} is limited to {_size(int(said)) if said.isdigit() else said}"
+        yield f"{what} is limited to {in_words(int(said)) if said.isdigit() else said}"
 
 
 def _needed() -> Iterator[str]:
@@ -146,7 +147,7 @@ def _torch() -> Iterator[str]:
         yield "no CUDA device"
     for n in range(torch.cuda.device_count()):
         about = torch.cuda.get_device_properties(n)
-        yield f"cuda:{n} {about.name}, {_size(about.total_memory)}, compute {about.major}.{about.minor}"
+        yield f"cuda:{n} {about.name}, {in_words(about.total_memory)}, compute {about.major}.{about.minor}"
 
 
 def _datasets() -> Iterator[str]:
@@ -162,7 +163,7 @@ def _cache() -> Iterator[str]:
 
     place = default_root()
     held = entries(place) if os.path.isdir(place) else []
-    yield f"{_place(place)}; {len(held)} files of {_size(sum(one.bytes for one in held))}"
+    yield f"{_place(place)}; {len(held)} files of {in_words(sum(one.bytes for one in held))}"
 
 
 def _place(place: str) -> str:
@@ -171,21 +172,13 @@ def _place(place: str) -> str:
     there = next(p for p in (folder, *folder.parents) if p.exists())
     state = "" if folder.is_dir() else " is no folder" if folder.exists() else " (not made yet)"
     may = "" if os.access(there, os.W_OK) else ", cannot be written to"
-    return f"{redact(place)}{state}{may}, {_size(shutil.disk_usage(there).free)} free on its disk"
+    return f"{redact(place)}{state}{may}, {in_words(shutil.disk_usage(there).free)} free on its disk"
 
 
 def _environment() -> Iterable[str]:
     known = [f"{name}={redact(os.environ[name])}" for name in (*_SAID, *_LAUNCHER) if name in os.environ]
     others = [f"{name} is set" for name in sorted(os.environ) if name.startswith("VDATA_") and name not in _SAID]
     return [*known, *others] or ["no variable of vdata's or of a launcher is set"]
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 _QUESTIONS: dict[str, Callable[[], Iterable[str]]] = {

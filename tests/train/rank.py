@@ -12,11 +12,11 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 
 from flow_net import FlowNet  # noqa: E402
-from train_flow import endless, restore, save  # noqa: E402
+from train_flow import flow_loss  # noqa: E402
+from training import Training  # noqa: E402
 
 import vdata  # noqa: E402
 from vdata import transforms as T  # noqa: E402
-from vdata.metrics import endpoint_error  # noqa: E402
 
 
 def main(url: str, folder: Path, steps: int) -> None:
@@ -25,32 +25,31 @@ def main(url: str, folder: Path, steps: int) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     model = FlowNet()
-    optimizer = torch.optim.AdamW(model.parameters())
     pipe = (
         vdata.open(url, cache=folder / "cache")
         .shuffle(seed=0)
         .apply(T.RandomCrop((32, 64), pad_if_needed=True), T.RandomHorizontalFlip(), T.ToDtype(torch.float32, scale=True))
         .batch(1, drop_last=True)
     )
-    loader = pipe.loader(workers=2)
+    keys: list[str] = []
+
+    def loss(model: torch.nn.Module, batch: vdata.Batch) -> torch.Tensor:
+        keys[:] = batch["__key__"]
+        return flow_loss(model, batch)
+
+    training = Training(model, torch.optim.AdamW(model.parameters()), pipe.loader(workers=2), loss)
     checkpoint = folder / "checkpoint.pt"
-    done = restore(checkpoint, model, optimizer, loader) if checkpoint.exists() else 0
+    if checkpoint.exists():
+        training.restore(checkpoint)
     with open(folder / f"log-{rank}-of-{world}.jsonl", "a") as log:
-        for step, batch in zip(range(done + 1, steps + 1), endless(loader), strict=False):
-            error = endpoint_error(model(batch["image1"], batch["image2"]), batch["flow"])
-            optimizer.zero_grad()
-            error.backward()
-            for parameter in model.parameters():
-                dist.all_reduce(parameter.grad)
-                parameter.grad /= world
-            optimizer.step()
+        for step in training.steps(steps):
             weight = sum(float(p.detach().double().sum()) for p in model.parameters())
-            log.write(json.dumps([step, batch["__key__"], loader.state_dict()["epoch"], weight]) + "\n")
+            log.write(json.dumps([step, keys, training.loader.epoch, weight]) + "\n")
             log.flush()
             if rank == 0:
-                save(checkpoint, model, optimizer, loader, step)
+                training.save(checkpoint)
             dist.barrier()
-    loader.close()
+    training.loader.close()
     dist.destroy_process_group()
 
 

@@ -30,7 +30,7 @@ import os, sys, torch
 sys.path.insert(0, sys.argv[1])
 import classification
 done = classification.main(sys.argv[3:])
-saved = {"model": done.model.state_dict(), "step": done.done, "loader": done.loader.state_dict(), "accuracy": getattr(done, "accuracy", None)}
+saved = {"model": done.model.state_dict(), "step": done.done, "loader": done.loader.state_dict(), "accuracy": done.score}
 torch.save(saved, f"{sys.argv[2]}/{os.environ['RANK']}.pt")
 """
 
@@ -54,12 +54,12 @@ def test_every_recipe_trains_and_a_stopped_run_ends_as_one_that_was_not(family, 
     assert stopped["step"] == 2 and not same(stopped["model"], after)
     resumed = train(*common, "--checkpoint", tmp_path / "x.pt", "--resume")
     assert same(resumed.model.state_dict(), after) and same(resumed.ema.state_dict(), through.ema.state_dict())
-    assert resumed.accuracy == through.accuracy and "held out are recognised" in capsys.readouterr().out
+    assert resumed.score == through.score and "held out are recognised" in capsys.readouterr().out
 
 
 def test_the_loss_falls_and_what_was_held_out_is_recognised():
     training = train("--model", "convnext_tiny", "--steps", 80, "--batch-size", 16, "--lr", 5e-3, "--augment", "none")
-    assert training.accuracy > 0.5  # one of six
+    assert training.score > 0.5  # one of six
     first = train("--model", "convnext_tiny", "--steps", 2, "--batch-size", 16, "--lr", 1e-9, "--augment", "none")
     assert training.mean < first.mean - 0.2  # of labels that are mixed and smoothed, so that it stays far from 0
 
@@ -79,9 +79,9 @@ def test_two_processes_share_the_steps_and_any_number_goes_on(tmp_path):
     assert ranks[0]["loader"]["position"] == ranks[1]["loader"]["position"] == 4 * 2 * 8
     # One process sees the same pictures, each once: the accuracy of the same average is the same share of 79.
     alone = train(*common, "--steps", 4, "--resume")
-    assert alone.done == 4 and alone.accuracy == ranks[0]["accuracy"] == ranks[1]["accuracy"]
+    assert alone.done == 4 and alone.score == ranks[0]["accuracy"] == ranks[1]["accuracy"]
     held_out = len(small.photographs(held_out=True))
-    assert round(alone.accuracy * held_out) == pytest.approx(alone.accuracy * held_out)
+    assert round(alone.score * held_out) == pytest.approx(alone.score * held_out)
     further = train(*common, "--steps", 5, "--resume")
     assert further.done == 5 and further.loader.state_dict()["position"] == 4 * 2 * 8 + 8
 
@@ -109,4 +109,4 @@ def test_as_a_newcomer_runs_it_on_shards_of_his_own(tmp_path):
     arguments = ("--small", "--model", "mobilenet_v3_small", "--steps", 2, *SHORT)
     ran = subprocess.run([str(c) for c in (*command, *arguments)], env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert ran.returncode == 0, ran.stderr
-    assert re.search(r"step +2 of 2 .*\n +\d+\.\d% of the pictures that were held out are recognised", ran.stdout)
+    assert re.search(r"step +2 of 2 .*\n.* samples a second, .*\n +\d+\.\d% of the pictures that were held out are recognised", ran.stdout)
