@@ -129,12 +129,23 @@ class Batch(dict[str, Any]):
     """
 
     size: int
-    at: tuple[At, ...]
 
-    def __init__(self, leaves: Mapping[str, Any], size: int | None = None, at: Sequence[At] | None = None):
+    def __init__(self, leaves: Mapping[str, Any], size: int | None = None, at: Sequence[At] | np.ndarray | None = None):
         super().__init__(leaves)
         self.size = _size(leaves) if size is None else size
-        self.at = tuple(at) if at is not None else tuple((0, i) for i in range(self.size))
+        self._at = at if isinstance(at, np.ndarray | tuple) else tuple((0, i) for i in range(self.size)) if at is None else tuple(at)
+
+    @property
+    def at(self) -> tuple[At, ...]:
+        """The places of its samples."""
+        return tuple(map(tuple, self._at.tolist())) if isinstance(self._at, np.ndarray) else self._at
+
+    def places(self) -> np.ndarray | None:
+        """The same as int64 [B, n], a row a sample; None where one is written with more numbers than another."""
+        if isinstance(self._at, np.ndarray):
+            return self._at
+        lengths = set(map(len, self._at))
+        return np.array(self._at, np.int64) if len(lengths) == 1 else None
 
     def samples(self, *names: str, plain: bool = False) -> list[dict[str, Any]]:
         """The samples again, each a dict of these fields, or of all (tensors are views of the batch's).
@@ -164,7 +175,7 @@ class Batch(dict[str, Any]):
 
     def replace(self, leaves: Mapping[str, Any]) -> Batch:
         """The same samples with other leaves."""
-        return Batch(leaves, self.size, self.at)
+        return Batch(leaves, self.size, self._at)
 
     def __repr__(self) -> str:
         shown = []

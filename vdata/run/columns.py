@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vdata import plan
-from vdata.batch import At, Batch
+from vdata.batch import Batch
 from vdata.run.place import below
 from vdata.source import Source
 
@@ -40,7 +40,6 @@ def columns(stage: plan.Stage) -> Columns | None:
                 epochs = np.array([np.ravel(e)[0] for e, _ in pairs])
                 placed = np.concatenate([p for _, p in pairs])
         epochs, positions = (epochs, placed) if at is None else at
-        ats: list[At] = list(zip(epochs.tolist(), positions.tolist(), strict=True))
-        return Batch(take(placed), len(placed), ats)
+        return Batch(take(placed), len(placed), np.stack([epochs, positions], 1))
 
     return make

@@ -186,18 +186,24 @@ def _together(stage: plan.Apply, items: Sequence[Item]) -> list[Any]:
 
 def stage_key(stage: plan.Apply, item: Item) -> Key:
     """fold(seed, place, path of the stage); a batch has one for each of its samples."""
-    return _key(stage, item.value.at if isinstance(item.value, Batch) else (item.at,))
+    if not isinstance(item.value, Batch):
+        return _key(stage, np.array([item.at], np.int64))
+    places = item.value.places()
+    return _key(stage, places) if places is not None else _key_of_each(stage, item.value.at)
 
 
 def stage_keys(stage: plan.Apply, items: Sequence[Item]) -> Key:
     """The keys of several samples, one after the other."""
-    return _key(stage, [i.at for i in items])
+    places = [i.at for i in items]
+    return _key(stage, np.array(places, np.int64)) if len(set(map(len, places))) == 1 else _key_of_each(stage, places)
 
 
-def _key(stage: plan.Apply, places: Sequence[At]) -> Key:
-    if len({len(at) for at in places}) == 1:
-        columns = np.array(places, np.int64).astype(np.uint64).T
-        return Key.of(stage.seed, *columns, stage.path)
+def _key(stage: plan.Apply, places: np.ndarray) -> Key:
+    """Of places with as many numbers each, int64 [B, n]."""
+    return Key.of(stage.seed, *places.astype(np.uint64).T, stage.path)
+
+
+def _key_of_each(stage: plan.Apply, places: Sequence[At]) -> Key:
     return Key.concat([Key.of(stage.seed, *at, stage.path) for at in places])
 
 

@@ -227,7 +227,8 @@ def _batch_apply(stage: BatchApply) -> Callable[[int, int], Item]:
 
 
 def _of_columns(stage: plan.Batch, batch: Batch) -> Item:
-    item = Item(batch.at[0], batch, batch.size)
+    places = batch.places()
+    item = Item(batch.at[0] if places is None else tuple(places[0].tolist()), batch, batch.size)
     return item.to(applied(stage.apply, item)) if isinstance(stage, BatchApply) else item
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from vdata.batch import Batch
+from vdata.compiled.floats import normalised, scaled
 from vdata.slabs import Slabs
 from vdata.tensors import Image, TypedTensor, Video
+from vdata.transforms._rows import is_aside
 from vdata.transforms.container import Compose
 from vdata.transforms.dtype import Normalize, ToDtype, normalisers
 
@@ -39,8 +43,8 @@ class Floats:
 
     def __call__(self, batch: Batch) -> Batch:
         leaves = {n: self._converted(v) if self._quick(v) else v for n, v in batch.items()}
-        rest = {n: v for n, v in leaves.items() if v is batch[n]}
-        for step in (self.to_dtype, self.normalize):
+        rest: Mapping[str, Any] = {n: v for n, v in leaves.items() if v is batch[n] and not _no_picture(n, v)}
+        for step in (self.to_dtype, self.normalize) if rest else ():
             rest = step.apply_rows({}, batch.replace(rest)) if step is not None else rest
         return batch.replace({n: rest.get(n, v) for n, v in leaves.items()})
 
@@ -50,6 +54,9 @@ class Floats:
     def _converted(self, leaf: TypedTensor) -> TypedTensor:
         pictures, out = leaf.plain(), self.slabs.take(leaf.shape, torch.float32)
         offsets = [] if self.normalize is None else normalisers(out, self.normalize.mean, self.normalize.std)
+        if normalised and pictures.is_contiguous() and pictures.ndim > 3:
+            _compiled(pictures, out, self.to_dtype.scale, offsets)
+            return leaf.like(out)
         rows = max(1, _BLOCK // max(1, pictures[:1].numel()))
         for start in range(0, len(pictures), rows):
             block = out[start : start + rows].copy_(pictures[start : start + rows])
@@ -59,3 +66,20 @@ class Floats:
             if offsets:
                 block.sub_(offsets[0]).div_(offsets[1])
         return leaf.like(out)
+
+
+def _no_picture(name: str, leaf: Any) -> bool:
+    """Whether a leaf is surely nothing that becomes floats."""
+    return is_aside(name) or (isinstance(leaf, torch.Tensor) and not isinstance(leaf, Image | Video))
+
+
+def _compiled(pictures: torch.Tensor, out: torch.Tensor, scale: bool, offsets: list[torch.Tensor]) -> None:
+    """The same in one loop."""
+    factor = np.float32(1.0 / 255 if scale else 1)
+    flat, into = pictures.view(-1).numpy(), out.view(-1).numpy()
+    if not offsets:
+        return scaled(flat, into, factor)
+    channels = pictures.shape[-3]
+    means, stds = (t.expand(channels, 1, 1).reshape(-1).numpy() for t in offsets)
+    normalised(flat, into, pictures.shape[:-3].numel(), channels, pictures.shape[-2:].numel(), factor, means, stds)
+    return None

@@ -90,7 +90,7 @@ class Info:
         """Of a batch whose leaves have one entry a sample."""
         if not all(_one_canvas(v) for v in batch.values()):
             return cls.of(batch.samples())
-        info = cls.of([{n: v[0] for n, v in batch.items()}]).take([0] * batch.size)
+        info = cls.of([{n: v[0] for n, v in batch.items()}]).take(np.zeros(batch.size, np.int64))
         counts = {n: _count(batch[n]) for n in info.counts}
         return replace(info, counts=counts, boxes={n: batch[n] for n in info.boxes})
 

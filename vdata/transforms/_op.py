@@ -195,6 +195,11 @@ class SpatialOp(Op):
         return self.kernels.get(Mask) in (self._follow_map, self._by_index)
 
     @property
+    def by_index(self) -> bool:
+        """Whether pictures only move by whole pixels."""
+        return self._by_index is not None and self.kernels.get(Image) == self._by_index
+
+    @property
     def boxes_follow(self) -> bool:
         """Whether boxes have no kernel of their own: the map moves them."""
         return self.kernels[BoundingBoxes] == self._move_boxes

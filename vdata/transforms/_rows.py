@@ -18,9 +18,14 @@ from vdata.transforms._params import row, varies
 RASTERS = (Image, Video, Flow, Mask)
 
 
+def is_aside(name: str) -> bool:
+    """Whether a leaf is none of the sample's own, as `__key__`: no transform looks at it."""
+    return name.startswith("__") and name.endswith("__")
+
+
 def flat(leaves: Mapping[str, Any]) -> bool:
     """Whether every leaf has one entry a sample and no containers in it."""
-    return not any(isinstance(v, list) and _any_of(v, (Mapping, list, tuple)) for v in leaves.values())
+    return not any(isinstance(v, list) and not is_aside(n) and _any_of(v, (Mapping, list, tuple)) for n, v in leaves.items())
 
 
 def stacked(leaves: Mapping[str, Any]) -> bool:

@@ -44,7 +44,7 @@ class RandomApply(Container):
     def draw(self, key: Key, info: Info) -> Params:
         apply = key.fold("apply").bernoulli(self.p)
         rows = np.flatnonzero(apply)
-        children = self.draw_all(key[rows], info.take(rows))[0] if len(rows) else None
+        children = self.draw_all(key[rows], info.take(rows)) if len(rows) else None
         return {"apply": apply, "children": sparse(children, rows, len(apply))}
 
     def after(self, params: Params, info: Info) -> Info:

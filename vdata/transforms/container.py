@@ -22,6 +22,7 @@ from vdata.transforms._fold import Fold
 from vdata.transforms._geometric import Geometric
 from vdata.transforms._info import Info
 from vdata.transforms._run import in_turn
+from vdata.transforms._whole import in_rows
 
 
 class Container(Transform):
@@ -71,16 +72,16 @@ class Container(Transform):
             keys.append(key.fold(ordinal_path(child, ordinal)))
         return keys
 
-    def draw_all(self, key: Key, info: Info) -> tuple[list[Params], Info]:
-        """Every child's params, one after the other, and what is known after the last."""
-        children = []
+    def draw_all(self, key: Key, info: Info) -> list[Params]:
+        """Every child's params, one after the other."""
+        children: list[Params] = []
         for i, (child, own) in enumerate(zip(self.transforms, self.keys(key), strict=True)):
+            if i:
+                info = self.transforms[i - 1].after(children[-1], info)
             if info.boxes and not any("boxes" in c.needs for c in self.transforms[i:]):
                 info = dataclasses.replace(info, boxes={})  # nobody asks where they are any more
-            params = child.draw(own, info)
-            children.append(params)
-            info = child.after(params, info)
-        return children, info
+            children.append(child.draw(own, info))
+        return children
 
     def apply_all(self, steps: Iterator[tuple[Transform, Params]], sample: Leaves) -> Any:
         """The sample through children in turn; once one makes several samples, the rest moves each of them."""
@@ -96,7 +97,7 @@ class Container(Transform):
         """A batch through all children in turn; once one makes several batches, the rest moves each of them."""
         batches: Any = [batch]
         several = False
-        for child, own in steps:
+        for child, own in in_rows(steps):
             outs = [child.apply_rows(own, b) for b in batches]
             several = several or isinstance(outs[0], tuple)
             batches = [b for out in outs for b in (out if isinstance(out, tuple) else (out,))]
@@ -156,7 +157,7 @@ class Compose(Container):
         return not self.fuse and isinstance(first, Geometric) and type(first).reduction is not Geometric.reduction and set(self.needs) <= {"size"}
 
     def draw(self, key: Key, info: Info) -> Params:
-        return {"children": self.draw_all(key, info)[0]}
+        return {"children": self.draw_all(key, info)}
 
     def after(self, params: Params, info: Info) -> Info:
         for child, own in zip(self.transforms, params["children"], strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from vdata.key import Key
@@ -78,6 +79,9 @@ class RandomHorizontalFlip(Geometric):
 
     def place(self, params: Params, size: tuple[int, int]) -> dict[str, Any]:
         return {}
+
+    def canvas(self, params: Params, sizes: np.ndarray) -> np.ndarray:
+        return sizes
 
 
 @value

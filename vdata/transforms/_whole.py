@@ -1,0 +1,146 @@
+"""Transforms of a batch that move whole pixels and follow each other, crops, pads and flips: every pixel is moved once, by all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vdata.batch import Batch
+from vdata.compiled.whole import moved_whole
+from vdata.slabs import Slabs
+from vdata.tensors import Image, Label, Mask, TypedTensor, Video
+from vdata.transforms._follow import new_pixels
+from vdata.transforms._geometric import Geometric
+from vdata.transforms._info import frame_of
+from vdata.transforms._map import Map, Move
+from vdata.transforms._params import Params
+from vdata.transforms._pixels import colour
+from vdata.transforms._warp import permutes
+
+_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_slabs = Slabs()
+
+
+class Step(NamedTuple):
+    """(sign, shift) down and right, numbers or one a row; the canvas before and after; what new pixels are asked to be."""
+
+    down: tuple[Any, Any]
+    right: tuple[Any, Any]
+    old: tuple[int, int]
+    size: tuple[int, int]
+    fill: Any = None
+
+    def uncovers(self) -> bool:
+        """Whether there are new pixels."""
+        for (sign, shift), old, new in zip((self.down, self.right), self.old, self.size, strict=True):
+            first = shift - old * (np.asarray(sign) < 0)
+            if np.any(first > 0) or np.any(first + old < new):
+                return True
+        return False
+
+
+@dataclass(frozen=True)
+class Wholly:
+    """A run of transforms that move whole pixels."""
+
+    children: tuple[Geometric, ...]
+
+    def apply_rows(self, params: list[Params], batch: Batch) -> Batch:
+        """Every sample of a batch moved by its row of each child's params."""
+        moved = self._at_once(params, batch) if moved_whole else None
+        if moved is not None:
+            return moved
+        for child, own in zip(self.children, params, strict=True):
+            batch = child.apply_rows(own, batch)
+        return batch
+
+    def _at_once(self, params: list[Params], batch: Batch) -> Batch | None:
+        """None where anything but stacked pictures of one frame, on a CPU, lies on the canvas, or a step is not what it can do."""
+        spatial = {n: v for n, v in batch.items() if not _passes(v)}
+        if not spatial or not all(_raster(v) for v in spatial.values()):
+            return None
+        if len({frame_of(n, v, spatial) for n, v in spatial.items()}) > 1 or len({v.canvas for v in spatial.values()}) > 1:
+            return None
+        size = next(iter(spatial.values())).canvas
+        steps: list[Step] = []
+        for child, own in zip(self.children, params, strict=True):
+            arguments = child.place(own, size)
+            if arguments is not None:
+                move = child.op.where(size, **arguments)
+                step = _step(move, child.chosen(own), size) if child.op.how(**arguments).border == "constant" else None
+                if step is None:
+                    return None
+                steps.append(step._replace(fill=arguments.get("fill")))
+                size = move.size
+        if not steps:
+            return batch
+        out = {}
+        for name, leaf in spatial.items():
+            news = [new_pixels(leaf, step.fill) for step in steps]
+            if any(fill != news[0] for fill in news):  # a flip says nothing of them, and makes none
+                news = [fill for fill, step in zip(news, steps, strict=True) if step.uncovers()] or news[:1]
+            if any(fill != news[0] for fill in news):
+                return None
+            out[name] = leaf.like(_read(leaf.plain(), steps, news[0]))
+        return batch.replace({n: out.get(n, v) for n, v in batch.items()})
+
+
+def _passes(value: Any) -> bool:
+    return not isinstance(value, TypedTensor) or isinstance(value, Label)
+
+
+def _raster(value: Any) -> bool:
+    known = isinstance(value, Image | Video) or (isinstance(value, Mask) and value.kind == "semantic")
+    return known and value.device.type == "cpu" and value.itemsize in _BITS
+
+
+def _step(move: Move, chosen: Any, size: tuple[int, int]) -> Step | None:
+    """A map as a step; None for one that does more than mirror, and shift by whole pixels."""
+    if not isinstance(move, Map) or not move.upright or not permutes(move):
+        return None
+    a, _, c, _, e, f = move.matrix
+    if np.all(chosen):
+        return Step((e, f), (a, c), size, move.size)
+    if move.size != size:
+        return None  # those that are not chosen stay as they are
+    return Step((np.where(chosen, e, 1), np.where(chosen, f, 0)), (np.where(chosen, a, 1), np.where(chosen, c, 0)), size, move.size)
+
+
+def _read(x: Tensor, steps: list[Step], fill: Any) -> Tensor:
+    tables = np.empty((2, len(steps), 2, len(x)), np.int64)
+    for number, step in enumerate(steps):
+        for table, pair in zip(tables[:, number], (step.down, step.right), strict=True):
+            table[0], table[1] = pair
+    tall, wide = np.array([s.size for s in steps], np.int64).T
+    planes = x.shape[1:-2].numel()
+    values = np.broadcast_to(colour(x, fill).numpy(), (*x.shape[1:-2], 1, 1)).reshape(planes)
+    out = _slabs.take((*x.shape[:-2], *steps[-1].size), x.dtype)
+    bits = _BITS[x.itemsize]
+    moved_whole(_flat(x, bits), _flat(out, bits), values.view(f"i{x.itemsize}"), len(x), planes, *x.shape[-2:], tables[0], tall, tables[1], wide)
+    return out
+
+
+def _flat(x: Tensor, bits: torch.dtype) -> np.ndarray:
+    return x.contiguous().view(bits).numpy().reshape(-1)
+
+
+def in_rows(steps: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """Transforms with their params; those that follow each other and move whole pixels taken together."""
+    run: list[tuple[Any, Any]] = []
+    for child, own in steps:
+        if isinstance(child, Geometric) and child.exact and child.op.by_index and type(child).moved is Geometric.moved:
+            run.append((child, own))
+            continue
+        yield from _joined(run)
+        yield child, own
+        run = []
+    yield from _joined(run)
+
+
+def _joined(run: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    return [(Wholly(tuple(child for child, _ in run)), [own for _, own in run])] if run else []
