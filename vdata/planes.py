@@ -32,3 +32,10 @@ def planes(x: Tensor, out: Tensor | None = None) -> Tensor:
     else:
         np.copyto(to, pixels.transpose(2, 0, 1))
     return out
+
+
+def mirrored(x: Tensor) -> Tensor:
+    """Left and right exchanged, in new memory; interleaved pictures stay so, and take OpenCV, where it is installed, half the time."""
+    if not interleaved(x) or (cv2 := opencv()) is None:
+        return x.flip(-1)
+    return torch.from_numpy(cv2.flip(x.permute(1, 2, 0).numpy(), 1)).permute(2, 0, 1)

@@ -25,14 +25,25 @@ def numba() -> Any:
     return None if module.config.DISABLE_JIT else module
 
 
+FEW = 1 << 21  # numbers: the plain way with fewer takes less time than the compiler, or reading what it has kept
+
+
 class Loop:
-    """A function of numbers and flat arrays, compiled at its first call. False where there is no compiler."""
+    """A function of numbers and flat arrays, compiled at its first call."""
 
     def __init__(self, fn: Callable[..., None]):
         update_wrapper(self, fn)
-        self._fn, self._compiled = fn, None
+        self._fn, self._compiled, self._seen = fn, None, 0
 
     def __bool__(self) -> bool:
+        return numba() is not None
+
+    def pays(self, numbers: int) -> bool:
+        """Whether to call it for so many numbers: after a few were done the plain way, and where there is a compiler."""
+        if self._compiled is None:
+            self._seen += numbers
+            if self._seen <= FEW:
+                return False
         return numba() is not None
 
     def __call__(self, *arguments: Any) -> None:
@@ -56,5 +67,5 @@ def _compiled(fn: Callable[..., None]) -> Any:
 
 
 def loop(fn: Callable[..., None]) -> Loop:
-    """Declare a loop. It is worth asking first: `if loop_of_mine: loop_of_mine(...)`, else the plain way."""
+    """Declare a loop: `if loop_of_mine.pays(x.size): loop_of_mine(...)`, else the plain way."""
     return Loop(fn)

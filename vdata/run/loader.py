@@ -123,7 +123,8 @@ class Loader:
                 times.came(came - asked, item.count)
                 self._state, self._resume, self._over = after, False, number == left
                 self._delivered += item.count
-                self._substituted += item.broken
+                if item.broken:
+                    self._substituted += item.broken
                 yield item.value
                 asked = clock()
                 times.went(asked - came)

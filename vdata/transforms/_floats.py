@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vdata.batch import Batch
 from vdata.compiled.floats import normalised, scaled
@@ -40,6 +42,7 @@ class Floats:
     to_dtype: ToDtype
     normalize: Normalize | None
     slabs: Slabs = field(default_factory=Slabs, compare=False)
+    levels: dict[int, list[np.ndarray]] = field(default_factory=dict, compare=False)  # of so many channels, the means and the stds
 
     def __call__(self, batch: Batch) -> Batch:
         leaves = {n: self._converted(v) if self._quick(v) else v for n, v in batch.items()}
@@ -53,10 +56,10 @@ class Floats:
 
     def _converted(self, leaf: TypedTensor) -> TypedTensor:
         pictures, out = leaf.plain(), self.slabs.take(leaf.shape, torch.float32)
-        offsets = [] if self.normalize is None else normalisers(out, self.normalize.mean, self.normalize.std)
-        if normalised and pictures.is_contiguous() and pictures.ndim > 3:
-            _compiled(pictures, out, self.to_dtype.scale, offsets)
+        if pictures.is_contiguous() and pictures.ndim > 3 and normalised.pays(out.numel()):
+            self._in_one_loop(pictures, out)
             return leaf.like(out)
+        offsets = [] if self.normalize is None else normalisers(out, self.normalize.mean, self.normalize.std)
         rows = max(1, _BLOCK // max(1, pictures[:1].numel()))
         for start in range(0, len(pictures), rows):
             block = out[start : start + rows].copy_(pictures[start : start + rows])
@@ -67,19 +70,18 @@ class Floats:
                 block.sub_(offsets[0]).div_(offsets[1])
         return leaf.like(out)
 
+    def _in_one_loop(self, pictures: Tensor, out: Tensor) -> None:
+        flat, into, (*some, channels, height, width) = pictures.numpy().reshape(-1), out.numpy().reshape(-1), pictures.shape
+        factor = np.float32(1.0 / 255 if self.to_dtype.scale else 1)
+        if self.normalize is None:
+            scaled(flat, into, factor)
+            return
+        if channels not in self.levels:
+            pair = normalisers(torch.empty(channels, 1, 1), self.normalize.mean, self.normalize.std)
+            self.levels[channels] = [v.expand(channels, 1, 1).numpy().reshape(-1) for v in pair]
+        normalised(flat, into, math.prod(some), channels, height * width, factor, *self.levels[channels])
+
 
 def _no_picture(name: str, leaf: Any) -> bool:
     """Whether a leaf is surely nothing that becomes floats."""
-    return is_aside(name) or (isinstance(leaf, torch.Tensor) and not isinstance(leaf, Image | Video))
-
-
-def _compiled(pictures: torch.Tensor, out: torch.Tensor, scale: bool, offsets: list[torch.Tensor]) -> None:
-    """The same in one loop."""
-    factor = np.float32(1.0 / 255 if scale else 1)
-    flat, into = pictures.view(-1).numpy(), out.view(-1).numpy()
-    if not offsets:
-        return scaled(flat, into, factor)
-    channels = pictures.shape[-3]
-    means, stds = (t.expand(channels, 1, 1).reshape(-1).numpy() for t in offsets)
-    normalised(flat, into, pictures.shape[:-3].numel(), channels, pictures.shape[-2:].numel(), factor, means, stds)
-    return None
+    return is_aside(name) or (isinstance(leaf, Tensor) and not isinstance(leaf, Image | Video))

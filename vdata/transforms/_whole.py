@@ -52,8 +52,7 @@ class Wholly:
 
     def apply_rows(self, params: list[Params], batch: Batch) -> Batch:
         """Every sample of a batch moved by its row of each child's params."""
-        moved = self._at_once(params, batch) if moved_whole else None
-        if moved is not None:
+        if (moved := self._at_once(params, batch)) is not None:
             return moved
         for child, own in zip(self.children, params, strict=True):
             batch = child.apply_rows(own, batch)
@@ -62,7 +61,7 @@ class Wholly:
     def _at_once(self, params: list[Params], batch: Batch) -> Batch | None:
         """None where anything but stacked pictures of one frame, on a CPU, lies on the canvas, or a step is not what it can do."""
         spatial = {n: v for n, v in batch.items() if not _passes(v)}
-        if not spatial or not all(_raster(v) for v in spatial.values()):
+        if not spatial or not all(_raster(v) for v in spatial.values()) or not moved_whole.pays(sum(v.numel() for v in spatial.values())):
             return None
         if len({frame_of(n, v, spatial) for n, v in spatial.items()}) > 1 or len({v.canvas for v in spatial.values()}) > 1:
             return None

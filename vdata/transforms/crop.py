@@ -163,9 +163,8 @@ class RandomCrop(Geometric):
 
     def draw(self, key: Key, info: Info) -> Params:
         sizes = same_size(self, info)
-        padding = np.tile(
-            np.array(padding_sides(self.padding or 0), np.int64), (len(sizes), 1)
-        )  # left, top, right, bottom
+        padding = np.empty((len(sizes), 4), np.int64)
+        padding[:] = padding_sides(self.padding or 0)  # left, top, right, bottom
         room = sizes + _both_sides(padding) - self.size
         if self.pad_if_needed:
             lacking = np.maximum(-room, 0)

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from vdata.key import Key
+from vdata.planes import mirrored
 from vdata.transforms._base import Params, value
 from vdata.transforms._check import probability
 from vdata.transforms._geometric import Geometric
@@ -34,7 +35,7 @@ def _(size: tuple[int, int]) -> Map:
 
 @horizontal_flip.pixels
 def _(x: Tensor, fill: float) -> Tensor:
-    return x.flip(-1)
+    return mirrored(x)
 
 
 @spatial
