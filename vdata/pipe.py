@@ -353,8 +353,7 @@ class DataPipe(IterableDataset):
         rank, world_size   default: torch.distributed's, else the launcher's environment, else 0 of 1
         uneven      "drop": all ranks get equally many samples, at most world_size - 1 are left out; "pad": some are
                     repeated instead; "exact": neither, so ranks may differ by one
-        timeout     seconds that one result may take (in process mode the start of the workers counts too). Single samples that take
-                    microseconds are made by the caller himself, whom no timeout stops
+        timeout     seconds that one result may take (in process mode the start of the workers counts too)
         executor    "ray": `workers` actors (by default as many as this machine has cores) on a Ray cluster compute the items and this process delivers them, in order; one that dies
                     loses nothing
         on_device   what of a batch's transforms runs on the `device`, where that is not the CPU: "floats" (a conversion to floats

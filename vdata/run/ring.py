@@ -28,39 +28,12 @@ from vdata.run.each import Item
 from vdata.run.make import CHUNK, Make, Node, compile
 
 LEAD = 256  # samples of far sources that are brought ahead of those that are computed
-_MOST = 256  # samples a hand-off, however quick they are
-_FEW = 64  # samples that a caller computes: so few come and go without the garbage collector's notice
+_MOST = 64  # samples a hand-off, however quick they are: what so many hold comes and goes without the garbage collector's notice
 _SHORT = 5e-4  # seconds in which a chunk is quick
-_TINY = 2e-5  # seconds of a sample for which no other thread is worth waking
-_PATIENCE = 3  # slow chunks: one may be the machine's
 _NODES = 64  # compiled plans that an engine keeps: one a pipe, more where streams draw from several
 
 Feed = Iterator[tuple[Item, Any]]  # items of a stream, each with the cursor after it
 Step = Callable[[Item], Item | None]
-
-
-class Pace:
-    """How many samples a hand-off has: more where computing them takes no longer than handing them out. Where even then they take no
-    longer, the caller computes them himself, as long as they stay so quick."""
-
-    def __init__(self) -> None:
-        self.size = CHUNK
-        self.by_caller = False
-        self._slow = 0  # chunks of the caller's, one after the other, that took longer
-
-    def compute(self, node: Node, epoch: int, start: int, stop: int) -> list[tuple[int, Item]]:
-        """`compute`, timed."""
-        began = time.perf_counter()
-        items = compute(node, epoch, start, stop)
-        took = time.perf_counter() - began
-        if self.by_caller or stop - start == _MOST:
-            quick = took < _TINY * (stop - start)
-            self._slow = 0 if quick else self._slow + 1
-            self.by_caller = quick or (self.by_caller and self._slow < _PATIENCE)
-            self.size = _FEW if self.by_caller else _MOST
-        elif stop - start == self.size and took < _SHORT:
-            self.size *= 2
-        return items
 
 
 def chunks(node: Node, start: int, workers: int, pace: Pace | None = None) -> Iterator[tuple[int, int]]:
@@ -72,6 +45,21 @@ def chunks(node: Node, start: int, workers: int, pace: Pace | None = None) -> It
         stop = at + size if node.length == math.inf else min(at + size, int(node.length))
         yield at, stop
         at = stop
+
+
+class Pace:
+    """How many samples a hand-off has: more where computing them takes no longer than handing them out."""
+
+    def __init__(self) -> None:
+        self.size = CHUNK
+
+    def compute(self, node: Node, epoch: int, start: int, stop: int) -> tuple[int, list[Item | None]]:
+        """The first position of a chunk, and its items: their positions are counted where they are looked at, on another core."""
+        began = time.perf_counter()
+        items = node.make(epoch, np.arange(start, stop))
+        if stop - start == self.size < _MOST and time.perf_counter() - began < _SHORT:
+            self.size *= 2
+        return start, items
 
 
 def prepared(node: Node, epoch: int, spans: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -172,9 +160,10 @@ class Threads(Inline):
         node, pace = self.node(stage), Pace()
         spans = prepared(node, epoch, chunks(node, start, self.workers, pace))
         tasks = ((f"positions {a} to {b - 1}", (node, epoch, a, b)) for a, b in spans)
-        near = node.prepare is None and self.last is None
-        for items in self._ring(pace.compute, tasks, lambda: near and pace.by_caller):
-            yield from items
+        for first, items in self._ring(pace.compute, tasks):
+            for position, item in enumerate(items, first):
+                if item is not None:
+                    yield position, item
 
     def spread(self, step: Step, feed: Feed) -> Feed:
         # The stream itself is read by the caller's thread, in order; only the steps are spread.
@@ -182,8 +171,8 @@ class Threads(Inline):
         tasks = ((f"the sample at {item.at}", (step, item, after)) for item, after in feed)
         return (pair for pair in self._ring(_stepped, tasks) if pair[0] is not None)
 
-    def _ring(self, work: Callable[..., Any], tasks: Iterator[tuple[str, tuple[Any, ...]]], alone: Callable[[], bool] = bool) -> Iterator[Any]:
-        """work(*arguments) of every task, in order, `ahead` of them under way; `alone` says when they are done by the caller."""
+    def _ring(self, work: Callable[..., Any], tasks: Iterator[tuple[str, tuple[Any, ...]]]) -> Iterator[Any]:
+        """work(*arguments) of every task, in order, `ahead` of them under way."""
         self._pool = self._pool or Pool(self.workers)
         process = os.getpid()
         pool, waiting = self._pool, deque[tuple[str, Future[Any]]]()
@@ -191,7 +180,7 @@ class Threads(Inline):
         failed: Exception | None = None
         try:
             while True:
-                while failed is None and len(waiting) < self.ahead and not alone():
+                while failed is None and len(waiting) < self.ahead:
                     try:
                         what, arguments = next(tasks)
                     except StopIteration:
@@ -201,9 +190,6 @@ class Threads(Inline):
                         break
                     waiting.append((what, pool.submit(work, *arguments)))
                 if not waiting:
-                    if failed is None and alone() and (task := next(tasks, None)) is not None:
-                        yield work(*task[1])
-                        continue
                     break
                 if os.getpid() != process:
                     raise PlanError("this iteration belongs to the parent process, whose threads a forked child has not: iterate anew")

@@ -136,10 +136,11 @@ class Walk:
         local = self.local(start)
         batch = survey.first_batch(self.written)
         step = self.world * (batch.size if batch is not None else 1)  # type: ignore[attr-defined]
-        items = self._longest(start)
+        last = self._longest(start) - 1
         for number, item in engine.run(local, epoch, 0):
-            # The last item leaves nothing to any other number of ranks: what it did not hold was dropped.
-            position = total if number + 1 == items else min(total, start + step * (number + 1))
+            position = start + step * (number + 1)
+            if number == last or position > total:  # the last item leaves nothing to any other number of ranks: what it did not hold was dropped
+                position = total
             yield item, {**state, "position": position}
 
     def _longest(self, start: int) -> int | float:
