@@ -1,7 +1,7 @@
 """A distant file server on this machine: `python benchmarks/link.py FOLDER --latency 0.05 --rate 100e6` prints its port, and serves until it is ended.
 
-Every answer waits `latency` seconds, and all connections share one link of `rate` bytes a second. Bytes go from file to socket in the
-kernel, since whoever reads them shares the cores with this server.
+Every answer waits `latency` seconds, and all connections share one link of `rate` bytes a second. A distant server would cost its reader
+nothing, and this one shares the reader's cores: bytes go from file to socket in the kernel, and of HTTP it knows what ranges need.
 """
 
 from __future__ import annotations
@@ -11,16 +11,32 @@ import os
 import re
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.utils import formatdate
+from functools import lru_cache
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 
-_PIECE = 1 << 18  # bytes that one connection sends before the next has its turn
+_PIECE = 1 << 19  # bytes that one connection sends before the next has its turn
+_REQUEST = re.compile(r"(GET|HEAD) /([^ ?]*)\S* HTTP/1\.1\r\n")
+_RANGE = re.compile(r"(?i)\nrange: *bytes=(\d+)-(\d*)\r\n")
+_CLOSE = re.compile(r"(?i)\nconnection: *close\r\n")
 
 
 class Link:
     def __init__(self, folder: Path, latency: float, rate: float):
         self.folder, self.latency, self.rate = folder.resolve(), latency, rate
+        self.opened = lru_cache(None)(self._opened)
         self._guard, self._free = threading.Lock(), 0.0
+
+    def _opened(self, name: str) -> tuple[int, int, str]:
+        """(descriptor, bytes, header fields) of a file; its descriptor is kept until the server ends."""
+        path = (self.folder / name).resolve(strict=True)
+        if not path.is_relative_to(self.folder) or not path.is_file():
+            raise FileNotFoundError(name)
+        facts = path.stat()
+        changed = formatdate(facts.st_mtime, usegmt=True)
+        fields = f'Accept-Ranges: bytes\r\nETag: "{facts.st_mtime_ns:x}-{facts.st_size:x}"\r\nLast-Modified: {changed}\r\n'
+        return os.open(path, os.O_RDONLY), facts.st_size, fields
 
     def wait(self, count: int) -> None:
         """Until the link has carried so many bytes more."""
@@ -30,41 +46,45 @@ class Link:
         time.sleep(max(0.0, until - time.monotonic()))
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(StreamRequestHandler):
     disable_nagle_algorithm = True
     link: Link
 
-    def do_GET(self) -> None:
-        time.sleep(self.link.latency)
-        path = (self.link.folder / self.path.split("?")[0].lstrip("/")).resolve()
-        if not path.is_relative_to(self.link.folder) or not path.is_file():
-            self.send_response(404)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    def handle(self) -> None:
+        while request := self._request():
+            asked = _REQUEST.match(request)
+            if not asked:
+                return
+            time.sleep(self.link.latency)
+            self._answer(asked[1], asked[2], _RANGE.search(request))
+            if _CLOSE.search(request):
+                return
+
+    def _request(self) -> str:
+        lines = []
+        while (line := self.rfile.readline(1 << 16)) and line != b"\r\n":
+            lines.append(line)
+        return b"".join(lines).decode("latin-1")
+
+    def _answer(self, method: str, name: str, asked: re.Match[str] | None) -> None:
+        try:
+            file, size, fields = self.link.opened(name)
+        except OSError:
+            self.connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             return
-        facts = path.stat()
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        start, end = (int(asked[1]), min(facts.st_size, int(asked[2] or facts.st_size) + 1)) if asked else (0, facts.st_size)
-        self.send_response(206 if asked else 200)
-        if asked:
-            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{facts.st_size}")
-        self.send_header("Content-Length", str(end - start))
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("ETag", f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"')
-        self.send_header("Last-Modified", self.date_time_string(facts.st_mtime))
-        self.end_headers()
-        if self.command == "GET":
-            with open(path, "rb") as file:
-                while start < end:
-                    count = min(_PIECE, end - start)
-                    self.link.wait(count)
-                    start += os.sendfile(self.connection.fileno(), file.fileno(), start, count)
+        start, end = (int(asked[1]), min(size, int(asked[2] or size) + 1)) if asked else (0, size)
+        status = f"206 Partial Content\r\nContent-Range: bytes {start}-{end - 1}/{size}" if asked else "200 OK"
+        head = f"HTTP/1.1 {status}\r\n{fields}Content-Length: {end - start}\r\n\r\n".encode()
+        self.connection.sendall(head)
+        while method == "GET" and start < end:
+            count = min(_PIECE, end - start)
+            self.link.wait(count)
+            start += os.sendfile(self.connection.fileno(), file, start, count)
 
-    do_HEAD = do_GET
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what is measured is the reader."""
+class _Server(ThreadingTCPServer):
+    daemon_threads = True
+    request_queue_size = 128
 
 
 def main() -> None:
@@ -74,7 +94,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=100e6)
     given = parser.parse_args()
     handler = type("Handler", (_Handler,), {"link": Link(given.folder, given.latency, given.rate)})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with _Server(("127.0.0.1", 0), handler) as server:
         print(server.server_address[1], flush=True)
         server.serve_forever()
 

@@ -44,9 +44,9 @@ def pinned(value: Any) -> Any:
 
 def rows_of(value: Tensor, rows: np.ndarray) -> Tensor:
     """value[rows] for int64 [n] on the CPU, in new memory: row by row, where torch's own indexing goes number by number."""
-    if value.device.type != "cpu" or value.ndim < 2 or value.dtype not in _NUMPY or (isinstance(value, TypedTensor) and value._rows):
+    if value.device.type != "cpu" or value.requires_grad or value.ndim < 2 or value.dtype not in _NUMPY or (isinstance(value, TypedTensor) and value._rows):
         return value[torch.from_numpy(rows).to(value.device)]
-    plain = value.plain() if isinstance(value, TypedTensor) else value.detach()
+    plain = value.plain() if isinstance(value, TypedTensor) else value
     out = torch.from_numpy(plain.numpy()[rows])
     return value.like(out) if isinstance(value, TypedTensor) else out
 

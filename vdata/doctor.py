@@ -132,11 +132,13 @@ def _pictures() -> Iterator[str]:
 
 def _turbo() -> Iterator[str]:
     from vdata.codecs.turbo import nvimgcodec
+    from vdata.compiled import numba
     from vdata.optional import opencv
 
-    cv2, codec = opencv(), nvimgcodec()
+    cv2, codec, compiler = opencv(), nvimgcodec(), numba()
     yield f"OpenCV {'works: ' + cv2.__version__ if cv2 else 'cannot be loaded'}"
     yield f"nvImageCodec {'works: ' + codec.__version__ if codec else 'cannot be loaded'}"
+    yield f"numba {'works: ' + compiler.__version__ if compiler else 'cannot be loaded'}"
 
 
 def _torch() -> Iterator[str]:

@@ -15,7 +15,6 @@ from vdata.errors import ChecksumError, PlanError, RemoteError, ShardError, Unkn
 from vdata.remote.engine import Version
 from vdata.shards.cache import Cache, shared
 from vdata.shards.fetch import Fetcher
-from vdata.shards.foreign import is_there
 from vdata.shards.manifest import Manifest, Place, load_again
 from vdata.shards.storage import has_magic
 from vdata.shards.upkeep import default_root
@@ -60,9 +59,10 @@ class Sharded(Source):
             raise PlanError(f"open takes a URL, a path or a list of tars, got {url!r}")
         if isinstance(url, (str, os.PathLike)):
             folder, named = _MANIFEST.subn("", os.fspath(url))
-            if named or (_is_folder(folder) and is_there(join(folder, "manifest.json"))):
-                kept = _cache(folder, cache, cache_limit)
-                manifest = Manifest.load(folder, cache=kept)
+            found = named or _is_folder(folder)
+            kept = _cache(folder, cache, cache_limit) if found else None
+            manifest = Manifest.load(folder, cache=kept) if named else Manifest.load_if_there(folder, cache=kept) if found else None
+            if manifest is not None:
                 if (local_path(folder) is None) != (local_path(manifest.base) is None):
                     kept = _cache(manifest.base, cache, cache_limit)
                 return cls(manifest, redact(url), orient=orient, cache=kept)

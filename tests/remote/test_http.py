@@ -225,6 +225,14 @@ def test_a_slow_steady_transfer_goes_on(server, monkeypatch):
     assert time.monotonic() - began > 0.9  # longer than all of its limits
 
 
+def test_a_silence_after_some_bytes_is_noticed_and_they_are_kept(server):
+    server.fault("a.tar", Fault(cut=60_000, stall=True))
+    began = time.monotonic()
+    assert bytes(http.read(server.url("a.tar"), 0, SIZE)[0]) == OBJECT
+    assert SHORT.quiet < time.monotonic() - began < 2 * SHORT.quiet + 1
+    assert server.of("a.tar")[1].headers["Range"] == f"bytes=60000-{SIZE - 1}"
+
+
 @pytest.mark.parametrize("name", ["head without end", "100 Continue for ever", "to the end of the connection, cut"])
 def test_what_can_be_told_by_its_size_is_not_waited_for(server, monkeypatch, name):
     monkeypatch.setattr(http, "PATIENCE", replace(SHORT, quiet=20, window=20))

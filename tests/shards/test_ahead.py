@@ -3,6 +3,7 @@
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from vdata.errors import RemoteError
@@ -50,6 +51,26 @@ def test_the_first_come_first_and_more_at_a_time_later():
     assert line.has_begun(14)
     line.let.release(1 << 10)
     assert all(len(early.take(*r)) == 4 * MB for r in asked)
+
+
+def test_the_first_bytes_are_not_kept_waiting_for_their_neighbours():
+    line = Line()
+    early, asked = Ahead(line), ranges(800, MB // 10, gap=0)
+    for at in range(0, 800, 64):
+        early.prepare(asked[at : at + 64])
+    assert [len(early.take(*r)) for r in asked] == [MB // 10] * 800
+    asked_for = np.diff(np.append(np.sort(line.begun), 800 * (MB // 10)))
+    assert asked_for[0] <= ahead._SOON and ahead._TOGETHER * 0.9 < asked_for.max() <= ahead._TOGETHER
+    assert len(asked_for) < 50  # 80 MB
+
+
+def test_no_thread_waits_for_what_has_no_room():
+    line = Line(slow=True)
+    early = Ahead(line)
+    early.prepare(ranges(40, 4 * MB))
+    assert line.has_begun(2) and early._crew._threads == 2
+    line.let.release(1 << 10)
+    assert all(early.take(*r) is not None for r in ranges(40, 4 * MB))
 
 
 @pytest.mark.parametrize("size", [1, 9 * MB])

@@ -568,6 +568,22 @@ def test_expand_lists_files_globs_and_folders(tmp_path):
 # --- fetching ----------------------------------------------------------------------------------------------------
 
 
+def test_a_manifest_that_may_be_missing_is_asked_for_once(written, tmp_path):
+    with serve(tmp_path) as server:
+        assert Manifest.load_if_there(server.url("set")).digest == written.digest
+        assert Manifest.load_if_there(server.url("nothing")) is None
+        assert [(r.method, r.path) for r in server.log] == [("GET", "set/manifest.json"), ("GET", "set/manifest.bin"), ("GET", "nothing/manifest.json")]
+        server.fault("set/manifest.json", Fault(status=403))
+        assert Manifest.load_if_there(server.url("set")) is None
+        os.remove(tmp_path / "set" / files.SIDECAR)
+        for load in (Manifest.load, Manifest.load_if_there):
+            with pytest.raises(MissingFileError, match=r"manifest\.bin"):
+                load(server.url("set"))
+    assert Manifest.load_if_there(str(tmp_path / "nothing")) is None
+    with pytest.raises(ShardError, match="no such file"):
+        Manifest.load_if_there(str(tmp_path / "set"))
+
+
 @pytest.fixture(params=["local", "memory"])
 def folder(request, tmp_path) -> str:
     return str(tmp_path) if request.param == "local" else f"memory://{tmp_path.name}"

@@ -49,21 +49,23 @@ class Loop:
     def __call__(self, *arguments: Any) -> None:
         if self._compiled is None:
             with _building:
-                self._compiled = self._compiled or _compiled(self._fn)
-        self._compiled(*arguments)
+                self._compiled = self._compiled or _compiled(self._fn, keep=True)
+        try:
+            self._compiled(*arguments)
+        except OSError:  # what was compiled, before it ran, could not be kept
+            self._compiled = _compiled(self._fn, keep=False)
+            self._compiled(*arguments)
 
     def __reduce__(self) -> str:
         return self.__qualname__
 
 
-def _compiled(fn: Callable[..., None]) -> Any:
+def _compiled(fn: Callable[..., None], keep: bool) -> Any:
     # Numbers divide as numpy's do: a division that may raise cannot be done eight at a time.
-    jit = numba().njit(nogil=True, error_model="numpy")
     try:
-        kept = numba().njit(nogil=True, error_model="numpy", cache=True)(fn)
-    except RuntimeError:  # no folder that may be written
-        return jit(fn)
-    return kept
+        return numba().njit(nogil=True, error_model="numpy", cache=keep)(fn)
+    except RuntimeError:  # numba finds no folder to keep it in
+        return numba().njit(nogil=True, error_model="numpy")(fn)
 
 
 def loop(fn: Callable[..., None]) -> Loop:

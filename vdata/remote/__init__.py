@@ -2,7 +2,7 @@
 
     http      http, https: vdata's own client
     cloud     s3, gs, az through obstore
-              (access: its stores, and where credentials come from; answer, connection: http's lower floors)
+              (access: its stores, and where credentials come from; answer, connection, rooms: http's lower floors)
     anything  all other schemes, and where obstore is not installed: through fsspec
 
 Every engine has the same six functions (see `vdata.remote.engine`) and the same manners: what may pass is tried again, with jitter and

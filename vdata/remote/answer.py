@@ -104,8 +104,7 @@ class Answer:
             view = view[: self._left]
         if not view:
             return 0
-        self._connection.socket.settimeout(self._patience.quiet)
-        count = self._connection.receive(view)
+        count = self._connection.receive(view, self._patience.quiet)
         if self._left is not None:
             if not count:
                 raise Dead
@@ -137,8 +136,7 @@ class Answer:
         view, until = memoryview(bytearray(self._left or 0)), monotonic() + 1.0
         try:
             while self._left and monotonic() < until:
-                self._connection.socket.settimeout(1.0)
-                count = self._connection.receive(view)
+                count = self._connection.receive(view[: self._left], 1.0)
                 if not count:
                     return False
                 self._left -= count

@@ -11,6 +11,7 @@ import re
 import select
 import socket
 import ssl
+import struct
 import urllib.request
 from functools import lru_cache
 from time import monotonic
@@ -71,14 +72,23 @@ class Connection:
     def line(self, until: float) -> bytes:
         return self._until(b"\r\n", _LONGEST_LINE, until)
 
-    def receive(self, view: memoryview) -> int:
-        """Some bytes, 0 at the end of the connection."""
-        if not self.held:
+    def receive(self, view: memoryview, quiet: float) -> int:
+        """Some bytes, 0 at the end of the connection; as many as the view has room for, unless the end or `quiet` seconds come first. TimeoutError: none came."""
+        if self.held:
+            count = min(len(view), len(self.held))
+            view[:count] = self.held[:count]
+            self.held = self.held[count:]
+            return count
+        if isinstance(self.socket, ssl.SSLSocket):  # it gives a record at a time
+            self.socket.settimeout(quiet)
             return self.socket.recv_into(view)
-        count = min(len(view), len(self.held))
-        view[:count] = self.held[:count]
-        self.held = self.held[count:]
-        return count
+        # The system fills the view and wakes this thread once: to be woken for each piece, and to want the GIL, would cost more than the bytes do.
+        self.socket.settimeout(None)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", int(quiet), max(1, int(quiet % 1 * 1e6))))
+        try:
+            return self.socket.recv_into(view, 0, socket.MSG_WAITALL)
+        except BlockingIOError:
+            raise TimeoutError from None
 
     def _until(self, mark: bytes, most: int, until: float) -> bytes:
         """What comes before a mark; what comes behind it is held."""

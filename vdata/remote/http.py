@@ -23,6 +23,7 @@ from vdata.remote.answer import Answer, ask
 from vdata.remote.connection import Site, login
 from vdata.remote.engine import Version
 from vdata.remote.patience import Again, Patience, Tries
+from vdata.remote.rooms import Rooms
 
 PATIENCE = Patience()
 UNSAID = 4 << 30  # the most that is taken of an object whose length nobody says
@@ -36,6 +37,7 @@ _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _BEYOND = re.compile(r"bytes \*/(\d{1,18})")
 _STRONG = re.compile(r'"[!#-~]{0,500}"')
 _HOST = re.compile(r"[\w.:~-]{1,255}")
+_rooms = Rooms()
 _Result = TypeVar("_Result")
 
 
@@ -44,7 +46,7 @@ def stat(url: str) -> Version:
     return _tried(url, lambda: _head(url) or _first_byte(url))
 
 
-def read(url: str, start: int, length: int, pin: Version | None = None) -> tuple[bytes | bytearray, Version]:
+def read(url: str, start: int, length: int, pin: Version | None = None) -> tuple[bytes | bytearray | memoryview, Version]:
     """`length` bytes from `start` (fewer only at the object's end), and their version; of a pin without an ETag, the size alone is compared."""
     if not length:
         return b"", pin or stat(url)  # a range of no bytes cannot be asked for
@@ -53,7 +55,7 @@ def read(url: str, start: int, length: int, pin: Version | None = None) -> tuple
     return part.data, part.version or Version("", -1)
 
 
-def read_all(url: str, limit: int | None = None) -> bytearray:
+def read_all(url: str, limit: int | None = None) -> bytearray | memoryview:
     """The whole object. RemoteError, before its bytes are fetched, where it is larger than `limit` or nobody says where it ends."""
     part = _Part(0, None, None, limit)
     _tried(url, lambda: part.take(url), part)
@@ -99,7 +101,8 @@ class _Part:
 
     def __init__(self, start: int, stop: int | None, version: Version | None, limit: int | None = None):
         self.start, self.stop, self.version, self.limit = start, stop, version, limit
-        self.data, self.have = bytearray(), 0
+        self.data: bytearray | memoryview = bytearray()
+        self.have = 0
 
     def take(self, url: str) -> None:
         """Ask for what is missing. After an Again, what came stays, if its version can be told from others."""
@@ -189,9 +192,9 @@ class _Part:
         self.version = Version(self.version.etag if self.version else _etag(answer), max(size, known))
 
 
-def _room(size: int) -> bytearray:
+def _room(size: int) -> memoryview:
     try:
-        return bytearray(size)
+        return _rooms.take(size)
     except MemoryError:
         raise RemoteError(f"the server says that it has {size} bytes, more than memory holds", do="check that the URL names what you mean") from None
 

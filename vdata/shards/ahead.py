@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from vdata.errors import DataError, RemoteError
 
@@ -23,6 +22,7 @@ Bring = Callable[[str, int, int], memoryview]
 THREADS = 64  # requests under way; at 50 ms each 1,280 a second
 ROOM = 256 << 20  # bytes that are held or under way
 _TOGETHER = 4 << 20  # the most that is asked for at once
+_SOON = 512 << 10  # the same of the very first bytes: whoever waits for them need not wait for more
 _FIRST = 8 << 20  # bytes that are under way at first
 _GAP = 64 << 10  # bytes between two ranges that are rather read than asked around
 _STALE = 60.0  # seconds after which nobody is expected to ask any more, if room is needed
@@ -33,13 +33,9 @@ class _Whole:
     """What is brought at once; all of it is held until its last piece is taken."""
 
     future: Future[memoryview]
+    start: int
     bytes: int
     pieces: int
-
-
-class _Piece(NamedTuple):
-    whole: _Whole
-    offset: int
     since: float
 
 
@@ -52,8 +48,8 @@ class Ahead:
 
     def _forget(self) -> None:
         self._guard = threading.Lock()
-        self._held: dict[Range, _Piece] = {}
-        self._bytes = 0
+        self._held: dict[Range, _Whole] = {}
+        self._bytes = self._begun = 0
         self._crew = _Crew(THREADS)
         self._process = os.getpid()  # last: another thread may look at it now
 
@@ -62,24 +58,26 @@ class Ahead:
         if self._process != os.getpid():
             self._forget()
         with self._guard:
-            for shard, start, length, parts in _together(sorted({r for r in ranges if not self._waits(r)})):
+            if not self._held:
+                self._begun = 0
+            for shard, start, length, parts in _together(sorted({r for r in ranges if not self._waits(r)}), self._begun):
                 if not self._has_room(length):
                     return
                 self._bytes += length
-                whole = _Whole(self._crew.submit(self._bring, (shard, start, length)), length, len(parts))
-                for first, size in parts:
-                    self._held[shard, first, size] = _Piece(whole, first - start, time.monotonic())
+                self._begun += length
+                whole = _Whole(self._crew.submit(self._bring, (shard, start, length)), start, length, len(parts), time.monotonic())
+                self._held.update(dict.fromkeys(parts, whole))
 
     def take(self, shard: str, start: int, length: int) -> memoryview | None:
         """A range that was prepared, once it has come; None if it was not, or to be read by itself. RemoteError where storage did not give it."""
         if self._process != os.getpid():
             self._forget()
         with self._guard:
-            piece = self._let_go((shard, start, length))
-        if piece is None:
+            whole = self._let_go((shard, start, length))
+        if whole is None:
             return None
         try:
-            return piece.whole.future.result()[piece.offset : piece.offset + length]
+            return whole.future.result()[start - whole.start : start - whole.start + length]
         except RemoteError as error:
             raise copy.deepcopy(error) from None  # it has several takers, and each adds its own place
         except DataError:
@@ -87,40 +85,43 @@ class Ahead:
 
     def _waits(self, key: Range) -> bool:
         """Whether a range is held or under way; what did not come is asked for again."""
-        piece = self._held.get(key)
-        if piece is not None and piece.whole.future.done() and piece.whole.future.exception() is not None:
+        whole = self._held.get(key)
+        if whole is not None and whole.future.done() and whole.future.exception() is not None:
             self._let_go(key)
-            piece = None
-        return piece is not None
+            whole = None
+        return whole is not None
 
-    def _let_go(self, key: Range) -> _Piece | None:
-        piece = self._held.pop(key, None)
-        if piece is not None:
-            piece.whole.pieces -= 1
-            self._bytes -= 0 if piece.whole.pieces else piece.whole.bytes
-        return piece
+    def _let_go(self, key: Range) -> _Whole | None:
+        whole = self._held.pop(key, None)
+        if whole is not None:
+            whole.pieces -= 1
+            self._bytes -= 0 if whole.pieces else whole.bytes
+        return whole
 
     def _has_room(self, more: int) -> bool:
         if self._bytes + more > ROOM:
             now = time.monotonic()
-            for key in [k for k, piece in self._held.items() if now - piece.since > _STALE]:
+            for key in [k for k, whole in self._held.items() if now - whole.since > _STALE]:
                 self._let_go(key)
         return self._bytes + more <= ROOM
 
 
-def _together(ranges: list[Range]) -> Iterator[tuple[str, int, int, list[tuple[int, int]]]]:
-    """(shard, start, length, [(start, length) of the ranges in it]) of sorted ranges, neighbours as one."""
+def _together(ranges: list[Range], begun: int) -> Iterator[tuple[str, int, int, list[Range]]]:
+    """(shard, start, length, the ranges in it) of sorted ranges, neighbours as one: the more of them, the more bytes are `begun` already."""
     at = 0
     while at < len(ranges):
         shard, start, length = ranges[at]
-        end, parts = start + length, [(start, length)]
+        end, parts, most = start + length, [ranges[at]], min(max(_SOON, begun // 8), _TOGETHER)
         at += 1
-        while at < len(ranges) and ranges[at][0] == shard and ranges[at][1] - end <= _GAP and sum(ranges[at][1:]) - start <= _TOGETHER:
-            _, first, size = ranges[at]
-            end = max(end, first + size)
-            parts.append((first, size))
+        while at < len(ranges) and ranges[at][0] == shard and ranges[at][1] - end <= _GAP and sum(ranges[at][1:]) - start <= most:
+            parts.append(ranges[at])
+            end = max(end, sum(ranges[at][1:]))
             at += 1
+        begun += end - start
         yield shard, start, end - start, parts
+
+
+_Task = tuple[Future[memoryview], Bring, Range]
 
 
 class _Crew:
@@ -132,7 +133,7 @@ class _Crew:
 
     def __init__(self, most: int):
         self.most = most
-        self._tasks = deque[tuple[Future[memoryview], Bring, Range]]()
+        self._waiting, self._ready = deque[_Task](), deque[_Task]()  # for room in the window, for a thread
         self._changed = threading.Condition()
         self._threads = self._idle = self._under_way = 0
         self._window = _FIRST
@@ -140,12 +141,21 @@ class _Crew:
     def submit(self, bring: Bring, what: Range) -> Future[memoryview]:
         future: Future[memoryview] = Future()
         with self._changed:
-            self._tasks.append((future, bring, what))
-            if self._idle < len(self._tasks) and self._threads < self.most:
+            self._waiting.append((future, bring, what))
+            self._admit()
+        return future
+
+    def _admit(self) -> None:
+        """What has room in the window, to as many threads: to wake one that has nothing to do costs as much as a range."""
+        while self._waiting and (not self._under_way or self._under_way + self._waiting[0][2][2] <= self._window):
+            task = self._waiting.popleft()
+            self._under_way += task[2][2]
+            self._ready.append(task)
+            if len(self._ready) <= self._idle:
+                self._changed.notify()
+            elif self._threads < self.most:
                 self._threads += 1
                 threading.Thread(target=self._work, daemon=True, name="vdata-ahead").start()
-            self._changed.notify()
-        return future
 
     def _work(self) -> None:
         while (task := self._next()) is not None:
@@ -158,25 +168,18 @@ class _Crew:
             with self._changed:
                 self._under_way -= what[2]
                 self._window = min(self._window + what[2], ROOM)
-                self._changed.notify_all()
+                self._admit()
             del future, bring, what  # what was brought is not kept by who brought it
 
-    def _next(self) -> tuple[Future[memoryview], Bring, Range] | None:
+    def _next(self) -> _Task | None:
         """What to bring now; None for a thread that is not needed any more."""
         with self._changed:
             self._idle += 1
-            found = self._changed.wait_for(self._may_start, timeout=1.0)
-            while not found and self._tasks:  # it waits for others, not for work
-                found = self._changed.wait_for(self._may_start, timeout=1.0)
+            self._changed.wait_for(lambda: self._ready, timeout=1.0)
             self._idle -= 1
-            if not found:
-                self._threads -= 1
-                if not self._threads:
-                    self._window = _FIRST
-                return None
-            task = self._tasks.popleft()
-            self._under_way += task[2][2]
-            return task
-
-    def _may_start(self) -> bool:
-        return bool(self._tasks) and (not self._under_way or self._under_way + self._tasks[0][2][2] <= self._window)
+            if self._ready:
+                return self._ready.popleft()
+            self._threads -= 1
+            if not self._threads:
+                self._window = _FIRST
+            return None

@@ -21,6 +21,7 @@ import xxhash
 from vdata.errors import ChecksumError, ShardError, redact
 from vdata.field import Field
 from vdata.remote.engine import engine_of
+from vdata.shards import storage
 from vdata.shards.cache import Cache
 from vdata.shards.rows import Shard
 from vdata.shards.storage import open_file, read_file, write_file
@@ -80,8 +81,18 @@ def read(folder: str, cache: Cache | None = None) -> dict[str, Any]:
 
     ShardError if it is not there or not one, ChecksumError if a single bit of it has changed.
     """
+    return _parts(folder, read_file(join(folder, NAME), _JSON_LIMIT), cache)
+
+
+def read_if_there(folder: str, cache: Cache | None = None) -> dict[str, Any] | None:
+    """The same; None where there is no `manifest.json`, or none that may be seen."""
+    raw = storage.read_if_there(join(folder, NAME), _JSON_LIMIT)
+    return None if raw is None else _parts(folder, raw, cache)
+
+
+def _parts(folder: str, raw: bytes, cache: Cache | None) -> dict[str, Any]:
     url = join(folder, NAME)
-    head = _decode(_unseal(read_file(url, _JSON_LIMIT), url), url)
+    head = _decode(_unseal(raw, url), url)
     url = join(folder, head.sidecar.name)
     blob = open_file(url) if local_path(url) is not None else _far(url, head.sidecar, cache)
     if not _fits(blob, head.sidecar):

@@ -94,6 +94,8 @@ def dali_files(raw: bytes, size: int) -> tuple[list[Member] | None, list[int]]:
     """
     lines = raw.split(b"\n")
     head = lines[0].split()
+    if head[0] not in _DALI:
+        raise ShardError(f"an index of the format {head[0][:20]!r} is not known")
     width = _DALI[head[0]]
     rows = [line.split() for line in lines[1:] if line.strip()]
     if len(head) != 2 or not head[1].isdigit() or int(head[1][:20]) != len(rows) or not rows:

@@ -206,7 +206,17 @@ class Manifest:
         ShardError if there is none or it is not one, ChecksumError if a single bit of it has changed.
         """
         folder = os.fspath(url).removesuffix(files.NAME)
-        parts = files.read(folder, cache)
+        return cls._of(folder, files.read(folder, cache), base)
+
+    @classmethod
+    def load_if_there(cls, url: str | os.PathLike[str], *, cache: Cache | None = None) -> Manifest | None:
+        """The same; None where there is no manifest, or none that may be seen."""
+        folder = os.fspath(url).removesuffix(files.NAME)
+        parts = files.read_if_there(folder, cache)
+        return None if parts is None else cls._of(folder, parts, None)
+
+    @classmethod
+    def _of(cls, folder: str, parts: dict[str, Any], base: str | None) -> Manifest:
         kept = parts.pop("base")
         return cls(**parts, base=base or files.base_of(kept, folder), url=folder)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from vdata.errors import DataError, MissingFileError, RemoteError, ShardError, UnknownDatasetError, redact
+from vdata.errors import AccessError, DataError, MissingFileError, RemoteError, ShardError, UnknownDatasetError, redact
 from vdata.remote.engine import engine_of
 from vdata.urls import braces, join, local_path, scheme
 
@@ -45,6 +45,16 @@ def read_file(url: str, limit: int | None = None) -> bytes:
     if limit is not None and len(data) > limit:
         raise ShardError(f"larger than {limit} bytes", url=url, do="check that the URL names what you mean")
     return data
+
+
+def read_if_there(url: str, limit: int | None = None) -> bytes | None:
+    """All bytes of a file that may as well be missing: None then. Far away that is one round trip; to look first would be two."""
+    if local_path(url) is not None and not exists(url):
+        return None
+    try:
+        return read_file(url, limit)
+    except (MissingFileError, AccessError):  # a bucket refuses what is not there, if it may not be listed
+        return None
 
 
 def open_file(url: str) -> memoryview:

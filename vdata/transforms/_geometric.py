@@ -159,7 +159,7 @@ class Geometric(Transform):
         return out
 
     def read_by(self, leaves: Leaves) -> Leaves:
-        return {n: v for n, v in leaves.items() if _on_canvas(v)} if self.exact else leaves
+        return {n: v for n, v in leaves.items() if on_canvas(v)} if self.exact else leaves
 
     def apply_chosen(self, params: Params, batch: Batch) -> Any:
         """Samples whose frames are of one size, and stay so, in one call for each leaf."""
@@ -187,7 +187,8 @@ def _only_picture(sample: Leaves) -> str | None:
     return spatial[0] if len(spatial) == 1 and type(sample[spatial[0]]) is Image else None
 
 
-def _on_canvas(value: Any) -> bool:
+def on_canvas(value: Any) -> bool:
+    """Whether a batch's leaf lies on a canvas."""
     kind = value.type if isinstance(value, Ragged) else type(value)
     return issubclass(kind, TypedTensor) and kind is not Label
 

@@ -39,7 +39,7 @@ def cut_rows(x: Tensor, top: Any, left: Any, height: int, width: int, fill: Fill
     after = max(0, int(left.max()) + width - x.shape[-1])
     if above or before or below or after:
         x = cut(x, -above, -before, above + x.shape[-2] + below, before + x.shape[-1] + after, fill)
-    if x.device.type == "cpu":  # numpy copies a window's lines, torch its numbers one by one
+    if x.device.type == "cpu" and not x.requires_grad:  # numpy copies a window's lines, torch its numbers one by one
         last: Any = (-2, -1)  # numpy's stubs know of one axis alone
         view = np.lib.stride_tricks.sliding_window_view(x.view(SIGNED.get(x.dtype, x.dtype)).numpy(), (height, width), last)
         at = np.arange(rows), *[slice(None)] * (x.ndim - 3), top + above, left + before

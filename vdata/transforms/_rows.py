@@ -143,7 +143,7 @@ def put_back(whole: Any, rows: np.ndarray, part: Any, name: str = "") -> Any:
         if len(rows) == len(plain):
             return part
         bits = SIGNED.get(plain.dtype, plain.dtype)
-        if plain.device.type == "cpu":
+        if plain.device.type == "cpu" and not (plain.requires_grad or moved.requires_grad):
             out = plain.clone(memory_format=torch.contiguous_format)
             out.view(bits).numpy()[rows] = moved.view(bits).numpy()  # several times as fast as index_copy
             return whole.like(out) if isinstance(whole, TypedTensor) else out

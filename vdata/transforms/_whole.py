@@ -13,9 +13,9 @@ from torch import Tensor
 from vdata.batch import Batch
 from vdata.compiled.whole import moved_whole
 from vdata.slabs import Slabs
-from vdata.tensors import Image, Label, Mask, TypedTensor, Video
+from vdata.tensors import Image, Mask, Video
 from vdata.transforms._follow import new_pixels
-from vdata.transforms._geometric import Geometric
+from vdata.transforms._geometric import Geometric, on_canvas
 from vdata.transforms._info import frame_of
 from vdata.transforms._map import Map, Move
 from vdata.transforms._params import Params
@@ -60,7 +60,7 @@ class Wholly:
 
     def _at_once(self, params: list[Params], batch: Batch) -> Batch | None:
         """None where anything but stacked pictures of one frame, on a CPU, lies on the canvas, or a step is not what it can do."""
-        spatial = {n: v for n, v in batch.items() if not _passes(v)}
+        spatial = {n: v for n, v in batch.items() if on_canvas(v)}
         if not spatial or not all(_raster(v) for v in spatial.values()) or not moved_whole.pays(sum(v.numel() for v in spatial.values())):
             return None
         if len({frame_of(n, v, spatial) for n, v in spatial.items()}) > 1 or len({v.canvas for v in spatial.values()}) > 1:
@@ -81,21 +81,17 @@ class Wholly:
         out = {}
         for name, leaf in spatial.items():
             news = [new_pixels(leaf, step.fill) for step in steps]
-            if any(fill != news[0] for fill in news):  # a flip says nothing of them, and makes none
-                news = [fill for fill, step in zip(news, steps, strict=True) if step.uncovers()] or news[:1]
+            if any(fill != 0 for fill in news):  # a flip says nothing of new pixels, and makes none
+                news = [fill for fill, step in zip(news, steps, strict=True) if step.uncovers()] or [0]
             if any(fill != news[0] for fill in news):
                 return None
             out[name] = leaf.like(_read(leaf.plain(), steps, news[0]))
         return batch.replace({n: out.get(n, v) for n, v in batch.items()})
 
 
-def _passes(value: Any) -> bool:
-    return not isinstance(value, TypedTensor) or isinstance(value, Label)
-
-
 def _raster(value: Any) -> bool:
     known = isinstance(value, Image | Video) or (isinstance(value, Mask) and value.kind == "semantic")
-    return known and value.device.type == "cpu" and value.itemsize in _BITS
+    return known and value.device.type == "cpu" and value.itemsize in _BITS and not value.requires_grad
 
 
 def _step(move: Move, chosen: Any, size: tuple[int, int]) -> Step | None:
@@ -111,16 +107,18 @@ def _step(move: Move, chosen: Any, size: tuple[int, int]) -> Step | None:
 
 
 def _read(x: Tensor, steps: list[Step], fill: Any) -> Tensor:
-    tables = np.empty((2, len(steps), 2, len(x)), np.int64)
-    for number, step in enumerate(steps):
-        for table, pair in zip(tables[:, number], (step.down, step.right), strict=True):
-            table[0], table[1] = pair
-    tall, wide = np.array([s.size for s in steps], np.int64).T
+    down, right = np.empty((2, len(steps), 2, len(x)), np.int64)
+    for step, *places in zip(steps, down, right, strict=True):
+        for place, pair in zip(places, (step.down, step.right), strict=True):
+            place[0], place[1] = pair
+    # As arrays of one kind, whatever they come from: the compiler makes a loop for each.
+    tall, wide = (np.array(sides, np.int64) for sides in zip(*(s.size for s in steps), strict=True))
     planes = x.shape[1:-2].numel()
-    values = np.broadcast_to(colour(x, fill).numpy(), (*x.shape[1:-2], 1, 1)).reshape(planes)
+    values = np.empty((*x.shape[1:-2], 1, 1), f"i{x.itemsize}")
+    values[...] = colour(x, fill).numpy().view(values.dtype)
     out = _slabs.take((*x.shape[:-2], *steps[-1].size), x.dtype)
     bits = _BITS[x.itemsize]
-    moved_whole(_flat(x, bits), _flat(out, bits), values.view(f"i{x.itemsize}"), len(x), planes, *x.shape[-2:], tables[0], tall, tables[1], wide)
+    moved_whole(_flat(x, bits), _flat(out, bits), values.reshape(planes), len(x), planes, *x.shape[-2:], down, tall, right, wide)
     return out
 
 

@@ -1,0 +1,210 @@
+"""Compiled loops give what the plain way gives, bit for bit; and are compiled only where it pays."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import vdata
+from vdata import compiled
+from vdata import transforms as T
+from vdata.batch import Batch
+from vdata.compiled.floats import normalised
+from vdata.errors import PlanError
+from vdata.key import Key
+from vdata.tensors import BoundingBoxes, Image, Label, Mask, Video
+from vdata.transforms import _floats, _whole
+
+pytestmark = pytest.mark.skipif(compiled.numba() is None, reason="needs numba")
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """Compiled from the first number on."""
+    monkeypatch.setattr(compiled, "FEW", 0)
+
+
+@pytest.fixture
+def plainly(monkeypatch):
+    """A function done as if numba were not installed."""
+
+    def run(work):
+        with monkeypatch.context() as m:
+            m.setattr(compiled, "numba", lambda: None)
+            return work()
+
+    return run
+
+
+class _Calls:
+    """How often a function of a module was called."""
+
+    def __init__(self, monkeypatch, module, name):
+        self.count, inner = 0, getattr(module, name)
+
+        def counted(*arguments):
+            self.count += 1
+            return inner(*arguments)
+
+        monkeypatch.setattr(module, name, counted)
+
+
+_steps = st.one_of(
+    st.builds(
+        lambda size, padding, fill, mode: T.RandomCrop(size, padding=padding, pad_if_needed=True, fill=fill, padding_mode=mode),
+        st.sampled_from([5, (7, 6)]), st.sampled_from([None, 2, (1, 2, 3, 4)]), st.sampled_from([0, 7]), st.sampled_from(["constant", "constant", "reflect"]),
+    ),
+    st.sampled_from([
+        T.RandomHorizontalFlip(), T.RandomHorizontalFlip(1), T.RandomVerticalFlip(), T.RandomVerticalFlip(0), T.CenterCrop(6), T.CenterCrop((9, 12)),
+        T.Pad(1, fill=7), T.Pad((2, 0), fill=(1, 2, 3)), T.Pad(2), T.RandomDihedral(),
+    ]),
+)  # fmt: skip
+
+
+@given(
+    st.lists(_steps, min_size=1, max_size=4), st.integers(1, 5), st.integers(5, 12), st.integers(5, 12), st.integers(0, 2**32),
+    st.sampled_from([torch.uint8, torch.int8, torch.bool, torch.int16, torch.uint16, torch.float16, torch.float32, torch.int64, torch.float64]),
+    st.sampled_from(["image", "image and mask", "video", "boxes too", "not contiguous"]),
+)  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_whole_pixel_moves_of_a_batch(steps, count, height, width, seed, dtype, leaves):
+    numbers = torch.from_numpy(np.random.default_rng(seed).integers(0, 2 if dtype == torch.bool else 100, (count, 2, 3, height, width))).to(dtype)
+    picture = Image(numbers[:, 0].contiguous())
+    batch = {"image": picture, "label": Label(torch.arange(count)), "__key__": [str(i) for i in range(count)]}
+    if leaves == "image and mask":
+        batch["mask"] = Mask(numbers[:, 1, 0].long(), kind="semantic", ignore_index=99)
+    elif leaves == "video":
+        batch["image"] = Video(numbers)
+    elif leaves == "boxes too":
+        batch["boxes"] = vdata.batch.Ragged.of([BoundingBoxes(torch.tensor([[1.0, 1, 3, 4]] * i).reshape(-1, 4), format="XYXY", canvas_size=(height, width)) for i in range(count)])
+    elif leaves == "not contiguous":
+        batch["image"] = Image(numbers[:, 0].flip(1))
+    transform, key = T.Compose(steps), Key(np.arange(count, dtype=np.uint64) + np.uint64(seed))
+    found = _outcome(lambda: transform.on_batch(Batch(batch, count), key))
+    numba = compiled.numba
+    compiled.numba = lambda: None
+    try:
+        expected = _outcome(lambda: transform.on_batch(Batch(batch, count), key))
+    finally:
+        compiled.numba = numba
+    if isinstance(expected, str):
+        assert found == expected
+        return
+    for name in {"image", "mask", "boxes"} & set(batch):
+        assert type(found[name]) is type(expected[name])
+        for ours, theirs in zip(found[name], expected[name], strict=True):
+            assert ours.dtype == theirs.dtype and ours.meta() == theirs.meta() and torch.equal(ours.plain(), theirs.plain()), (transform, name)
+
+
+def _outcome(work):
+    try:
+        return work()
+    except (ValueError, TypeError, PlanError) as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def test_a_run_of_moves_is_one_pass(monkeypatch):
+    calls = _Calls(monkeypatch, _whole, "_read")
+    batch = Batch({"image": Image(torch.zeros(4, 3, 8, 8, dtype=torch.uint8))}, 4)
+    T.Compose([T.RandomCrop(8, padding=2), T.RandomHorizontalFlip(), T.Pad(1)])(batch)
+    assert calls.count == 1
+    T.Compose([T.RandomCrop(8, padding=2), T.ColorJitter(0.1), T.RandomHorizontalFlip()])(batch)
+    assert calls.count == 3  # colours in between end a run
+
+
+def test_a_batch_that_somebody_keeps_does_not_change():
+    pixels = torch.randint(0, 255, (64, 3, 64, 64), dtype=torch.uint8)
+    transform, batch = T.Compose([T.RandomHorizontalFlip()]), Batch({"image": Image(pixels)}, 64)
+    kept = [transform(batch)["image"].plain() for _ in range(4)]
+    copies = [k.clone() for k in kept]
+    for _ in range(6):
+        transform(Batch({"image": Image(torch.zeros_like(pixels))}, 64))
+    assert all(torch.equal(a, b) for a, b in zip(kept, copies, strict=True))
+    assert len({k.data_ptr() for k in kept}) == 4
+
+
+@pytest.mark.parametrize("normalize", [None, T.Normalize([0.4, 0.5, 0.6], [0.2, 0.3, 0.1]), T.Normalize(0.5, 0.25), T.Normalize([1e-30], [1e30])])
+@pytest.mark.parametrize("scale", [True, False])
+@pytest.mark.parametrize("shape", [(1, 3, 1, 1), (2, 3, 16, 16), (3, 2, 3, 5, 7), (5, 1, 3, 3)])
+def test_floats_of_all_bytes(plainly, normalize, scale, shape):
+    if normalize is not None and len(normalize.mean) not in (1, shape[-3]):
+        pytest.skip("other channels")
+    pixels = (torch.arange(int(np.prod(shape))) % 256).to(torch.uint8).reshape(shape)
+    batch = Batch({"image": (Video if len(shape) == 5 else Image)(pixels), "__key__": ["k"] * shape[0]}, shape[0])
+    floats = _floats.Floats(T.ToDtype(torch.float32, scale=scale), normalize)
+    found = floats(batch)
+    expected = plainly(lambda: floats(batch))["image"].plain().clone()
+    by_hand = T.ToDtype(torch.float32, scale=scale)(batch)
+    by_hand = by_hand if normalize is None else normalize(by_hand)
+    assert torch.equal(found["image"].plain(), expected) and torch.equal(expected, by_hand["image"].plain())
+    assert type(found["image"]) is type(batch["image"]) and found["image"].is_contiguous()
+
+
+def test_a_pipe_delivers_the_same(plainly):
+    pictures = Image(torch.randint(0, 255, (70, 3, 33, 31), dtype=torch.uint8))
+    steps = T.RandomCrop((30, 32), padding=4), T.RandomHorizontalFlip(), T.ToDtype(torch.float32, scale=True), T.Normalize([0.4, 0.5, 0.6], [0.2, 0.3, 0.1])
+    pipe = vdata.from_torch(torch.utils.data.TensorDataset(pictures), keys=("image",)).shuffle().batch(16).apply(*steps)
+    found = [b["image"].plain().clone() for b in pipe.loader(workers=2)]
+    expected = plainly(lambda: [b["image"].plain().clone() for b in pipe.loader(workers=2, optimize=False)])
+    assert len(found) == len(expected) == 5 and all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_what_is_few_is_not_compiled(monkeypatch):
+    monkeypatch.setattr(compiled, "FEW", 100)
+    loop = compiled.loop(lambda x, out: None)
+    assert not loop.pays(60) and not loop.pays(40) and loop.pays(1)
+
+
+def test_without_the_compiler(monkeypatch):
+    monkeypatch.setattr(compiled, "numba", lambda: None)
+    assert not compiled.loop(lambda x: None).pays(1 << 40)
+
+
+def test_a_transform_by_hand_does_not_load_the_compiler():
+    code = """
+import sys, torch
+from vdata import transforms as T
+from vdata.batch import Batch
+from vdata.tensors import Image
+T.Compose([T.RandomHorizontalFlip(1), T.RandomCrop(8, padding=1)])(Batch({"image": Image(torch.zeros(4, 3, 8, 8, dtype=torch.uint8))}, 4))
+assert "numba" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_loop_travels():
+    assert pickle.loads(pickle.dumps(normalised)) is normalised
+
+
+@pytest.mark.parametrize("keeping", ["no folder", "no room"])
+def test_what_cannot_be_kept_is_compiled_anew(tmp_path, keeping):
+    code = """
+import errno, sys, numpy as np
+from numba.core import caching
+if sys.argv[1] == "no room":
+    def full(self, name):
+        raise OSError(errno.ENOSPC, "No space left on device", name)
+    caching.IndexDataCacheFile._open_for_write = full
+from vdata.compiled.floats import scaled
+out = np.empty(3, np.float32)
+scaled(np.array([0, 1, 255], np.uint8), out, np.float32(2))
+assert out.tolist() == [0.0, 2.0, 510.0]
+"""
+    where = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"}
+    where |= {"NUMBA_CACHE_DIR": str(tmp_path)} if keeping == "no room" else {}
+    subprocess.run([sys.executable, "-c", code, keeping], check=True, timeout=120, env={**os.environ, **where})
+
+
+def test_gradients_pass_through_moves():
+    pixels = torch.rand(4, 3, 8, 8, requires_grad=True)
+    out = T.Compose([T.RandomCrop(8, padding=2), T.RandomHorizontalFlip(1)])(Batch({"image": Image(pixels)}, 4))["image"]
+    out.sum().backward()
+    assert pixels.grad is not None and pixels.grad.max() == 1
