@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from vdata import compiled
 from vdata import transforms as T
 from vdata.key import Key
 from vdata.tensors import Flow, Image, Mask, Video
@@ -16,6 +17,14 @@ from vdata.transforms._params import row
 VERBS = {"brightness": functional.adjust_brightness, "contrast": functional.adjust_contrast, "saturation": functional.adjust_saturation, "hue": functional.adjust_hue}
 FACTORS = [0.0, 1e-9, 0.3, 1.0, 1.0000001, 1.7, 300.0, np.inf]
 TURNS = [-0.5, -1 / 3, -1e-9, 0.0, 1e-9, 1 / 6, 0.5]
+
+
+@pytest.fixture(autouse=True, params=["tiles", pytest.param("loops", marks=pytest.mark.skipif(compiled.numba() is None, reason="needs numba"))])
+def way(request, monkeypatch):
+    """Every law holds for tiles, and for the compiled loop from the first pixel on."""
+    monkeypatch.setattr(compiled, "FEW", -1)
+    if request.param == "tiles":
+        monkeypatch.setattr(compiled, "numba", lambda: None)
 
 
 @pytest.fixture

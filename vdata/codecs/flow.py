@@ -110,10 +110,11 @@ def kitti_flow(data: bytes | memoryview, window: Window | None = None) -> Tensor
 
     Source: the development kit of http://www.cvlibs.net/datasets/kitti/eval_scene_flow.php?benchmark=flow
     """
-    samples = _png16(data, window, 3, "kitti_flow").astype(np.float32)
-    samples[:2] = (samples[:2] - 32768) / 64
-    samples[:2, samples[2] == 0] = np.nan
-    return torch.from_numpy(samples[:2].copy())
+    samples = _png16(data, window, 3, "kitti_flow")
+    out = np.subtract(samples[:2], np.float32(32768), dtype=np.float32)
+    out /= 64
+    np.copyto(out, np.nan, where=samples[2] == 0)
+    return torch.from_numpy(out)
 
 
 def kitti_disparity(data: bytes | memoryview, window: Window | None = None) -> Tensor:
@@ -170,13 +171,16 @@ def _flow(rows: np.ndarray, window: Window | None) -> Tensor:
     """[H, W, 2] as it lies in the file to [2, h, w], NaN in both channels where either is unknown."""
     top, left, high, wide = check_window(window, *rows.shape[:2])
     out = _planes(rows[top : top + high, left : left + wide])
-    known = (out.abs() <= UNKNOWN_ABOVE).all(0)  # False for NaN, too
-    return out if known.all() else torch.where(known, out, torch.nan)
+    least, most = out.aminmax()  # NaN where there is any
+    if least >= -UNKNOWN_ABOVE and most <= UNKNOWN_ABOVE:
+        return out
+    return torch.where((out.abs() <= UNKNOWN_ABOVE).all(0), out, torch.nan)
 
 
 def _planes(rows: np.ndarray) -> Tensor:
     out = torch.empty(rows.shape[2], *rows.shape[:2], device="cpu")
-    out.numpy()[...] = rows.transpose(2, 0, 1)
+    for channel, plane in enumerate(out.numpy()):  # half the time of all at once
+        plane[...] = rows[..., channel]
     return out
 
 

@@ -7,6 +7,7 @@ only the first process on a machine compiles.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from functools import lru_cache, update_wrapper
@@ -22,7 +23,7 @@ def numba() -> Any:
         import numba as module
     except Exception:  # one that does not fit numpy or Python raises what it likes
         return None
-    return None if module.config.DISABLE_JIT else module
+    return None if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0") else module
 
 
 FEW = 1 << 21  # numbers: the plain way with fewer takes less time than the compiler, or reading what it has kept
@@ -33,10 +34,8 @@ class Loop:
 
     def __init__(self, fn: Callable[..., None]):
         update_wrapper(self, fn)
+        self.__qualname__ = fn.__qualname__
         self._fn, self._compiled, self._seen = fn, None, 0
-
-    def __bool__(self) -> bool:
-        return numba() is not None
 
     def pays(self, numbers: int) -> bool:
         """Whether to call it for so many numbers: after a few were done the plain way, and where there is a compiler."""

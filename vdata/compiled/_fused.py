@@ -7,23 +7,28 @@ from typing import Any
 
 import torch
 
+from vdata.compiled import numba
+
 
 class Fused:
-    """`fma(a, b, c)` of float32 in a loop. Numba asks for its type when it compiles a loop that calls it, and not before."""
+    """`fma(a, b, c)` of three floats of one kind, in a loop."""
+
+    @property
+    def _numba_type_(self) -> Any:  # numba asks when it compiles a loop that calls it: nobody who has no such loop loads numba
+        return numba().typeof(self._compiled)
 
     @cached_property
-    def _numba_type_(self) -> Any:
-        from numba import types, typeof
+    def _compiled(self) -> Any:
         from numba.extending import intrinsic
 
-        @intrinsic
-        def fused(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
-            return types.float32(types.float32, types.float32, types.float32), lambda context, builder, signature, args: builder.fma(*args)
+        def fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
+            return a(a, b, c), lambda context, builder, signature, numbers: builder.fma(*numbers)
 
-        return typeof(fused)
+        known: Any = intrinsic(fused)
+        return numba().njit(lambda a, b, c: known(a, b, c))
 
 
-fma = Fused()
+fma: Any = Fused()
 
 
 @lru_cache(None)

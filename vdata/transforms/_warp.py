@@ -7,6 +7,7 @@ value; upright ones average over what a new pixel covers, as `resize` does; the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from vdata.compiled import warp as compiled
+from vdata.transforms._filters import column, covered, weights
 from vdata.transforms._lift import SIGNED, is_rows
 from vdata.transforms._map import Map, Move, Projective, pixel_centres
 from vdata.transforms._pixels import Fill, cast_rounded, colour, cut, extend
@@ -68,13 +71,15 @@ def warped(x: Tensor, move: Move, how: How, fill: Fill = 0) -> Tensor:
         grid = _grid_of(move, x) if isinstance(move, (Map, Projective)) else _grid_at(sources(move, x), x)
         return _cast(_read(x, grid, mode, "border"), x, mode)
     border = int(x.dtype == torch.uint8 and mode is InterpolationMode.BILINEAR)
+    if border and isinstance(move, Map) and _loops(x):
+        return _bytes_in_loop(x, move, fill)
     grid = _grid_of(move, x, border) if isinstance(move, (Map, Projective)) else _grid_at(sources(move, x) + border, x, border)
     return _blended_bytes(x, grid, fill) if border else blended(x, grid, mode, fill)
 
 
 def axes(move: Map | Projective, device: torch.device, corner: bool = False) -> list[tuple[Tensor, Tensor]]:
     """The old place of new pixel (i, j) as sums, one[j] + other[i], of x, of y (and of the depth); float64 [w] or [R, w]."""
-    numbers = [_column(v, device) for v in move.inverse(move.size).matrix]
+    numbers = [column(v, device) for v in move.inverse(move.size).matrix]
     shift = 0.0 if corner else 0.5
     across = torch.arange(move.size[1], device=device, dtype=torch.float64) + shift
     down = torch.arange(move.size[0], device=device, dtype=torch.float64) + shift
@@ -109,20 +114,30 @@ def _picked(x: Tensor, i: Tensor, j: Tensor, border: str, fill: Fill) -> Tensor:
 
 def _grid_of(move: Map | Projective, x: Tensor, border: int = 0) -> Tensor:
     """What `grid_sample` takes, [R or 1, h, w, 2], for x with such a border, where places are sums of one number a row and one a column."""
+    if isinstance(move, Map):  # both coordinates of a place as one complex number: two sums in one pass, laid out as they are wanted
+        across, down = (torch.complex(*line.unbind(1)) for line in _scaled_axes(move, x, border))
+        return torch.view_as_real(across[:, None, :] + down[:, :, None])
     sums = axes(move, x.device)
     rows = next((len(t) for pair in sums for t in pair if t.ndim == 2), 1)
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     sides = [side + 2 * border for side in (x.shape[-1], x.shape[-2])]
-    if len(sums) == 2:  # both coordinates of a place as one complex number: two sums in one pass, laid out as they are wanted
-        ones, others = zip(*((one * 2 / side + (2 * border / side - 1), other * 2 / side) for (one, other), side in zip(sums, sides, strict=True)), strict=True)
-        across, down = (torch.complex(*(v.to(dtype).expand(rows, -1) for v in pair)) for pair in (ones, others))
-        return torch.view_as_real(across[:, None, :] + down[:, :, None])
     summed = lambda one, other: one.to(dtype)[..., None, :] + other.to(dtype)[..., :, None]
     grid = torch.empty((rows, *move.size, 2), dtype=dtype, device=x.device)
     depth = summed(*sums[2])
     for place, (one, other), side in zip((0, 1), sums, sides, strict=False):
         grid[..., place] = summed(one * 2 / side, other * 2 / side) / depth + (2 * border / side - 1)
     return grid.masked_fill_((depth <= 0).expand(grid.shape[:-1])[..., None], -9.0)  # behind the camera there is nothing
+
+
+def _scaled_axes(move: Map, x: Tensor, border: int) -> tuple[Tensor, Tensor]:
+    """`axes` as `grid_sample` counts for x with such a border, [R or 1, 2, w] and [R or 1, 2, h]: of x and of y."""
+    sums = axes(move, x.device)
+    rows = next((len(t) for pair in sums for t in pair if t.ndim == 2), 1)
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    sides = (x.shape[-1] + 2 * border, x.shape[-2] + 2 * border)
+    pairs = [(one * 2 / side + (2 * border / side - 1), other * 2 / side) for (one, other), side in zip(sums, sides, strict=True)]
+    across, down = (torch.stack([v.to(dtype).expand(rows, -1) for v in line], 1) for line in zip(*pairs, strict=True))
+    return across, down
 
 
 def sources(move: Move, x: Tensor, corner: bool = False) -> Tensor:
@@ -211,6 +226,28 @@ def _blended_bytes(x: Tensor, grid: Tensor, fill: Fill) -> Tensor:
     return _cast(_read(cut(x, -1, -1, height + 2, width + 2, fill), grid, InterpolationMode.BILINEAR, "border"), x, InterpolationMode.BILINEAR)
 
 
+def _loops(x: Tensor) -> bool:
+    """Whether a compiled loop reads bytes as well, and sooner."""
+    return x.device.type == "cpu" and (x.shape[-2] + 3) * (x.shape[-1] + 3) <= FAR and compiled.read_bilinear.pays(x.numel()) and _loop_rounds_alike()
+
+
+@lru_cache(None)
+def _loop_rounds_alike() -> bool:
+    """Whether the loop rounds as this torch does, whose kernel may do without fused multiplications: seen in noise, enlarged, by a level or so."""
+    x = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 98, 98), np.uint8))
+    move = Map((10 / 3, 0, -4.0, 0, 10 / 3, -4.0), (320, 320))
+    return torch.equal(_bytes_in_loop(x, move, 0), _blended_bytes(x, _grid_of(move, x, 1), 0))
+
+
+def _bytes_in_loop(x: Tensor, move: Map, fill: Fill) -> Tensor:
+    """`_blended_bytes` under a map, in one pass."""
+    across, down = (line.numpy() for line in _scaled_axes(move, x, 1))
+    pixels = x.reshape(len(across), -1, *x.shape[-2:])
+    fills = colour(x, fill).expand(*x.shape[:-2], 1, 1).reshape(len(across), -1)[0].numpy()
+    read = compiled.bordered(pixels.numpy(), fills, across, down)
+    return torch.from_numpy(read).reshape(*x.shape[:-2], *move.size)
+
+
 def _cast(read: Tensor, like: Tensor, mode: InterpolationMode) -> Tensor:
     if like.dtype == torch.uint8 and mode is InterpolationMode.BILINEAR:  # stays in range; and torch casts floats to bytes slowly
         return read.round_().to(torch.int32).to(torch.uint8)
@@ -249,71 +286,9 @@ def _resampled(x: Tensor, move: Map, mode: InterpolationMode, how: How, fill: Fi
     out = (out + 0.5).floor_() if x.dtype == torch.uint8 else out
     out = out.reshape(*x.shape[:-2], *move.size)
     if how.window is None:  # what reads from outside of the canvas is new
-        inside = _covered(e, f, height, move.size[0], x)[..., :, None] & _covered(a, c, width, move.size[1], x)[..., None, :]
+        inside = covered(e, f, height, move.size[0], x)[..., :, None] & covered(a, c, width, move.size[1], x)[..., None, :]
         out = torch.where(over(inside, out), out, colour(x, fill).to(out.dtype)) if not bool(inside.all()) else out
     return cast_rounded(out, x.dtype)
-
-
-def _line(scale: Any, shift: Any, new: int, x: Tensor) -> Tensor:
-    """Old places of new pixel centres on one axis: float64 [new], or [R, new]."""
-    centre = torch.arange(new, device=x.device, dtype=torch.float64) + 0.5
-    scale, shift = (_column(v, x.device) for v in (scale, shift))
-    return (centre - shift) / scale
-
-
-def _column(value: Any, device: torch.device) -> Any:
-    return torch.as_tensor(value).to(device, torch.float64)[:, None] if is_rows(value) else float(value)
-
-
-def _covered(scale: Any, shift: Any, old: int, new: int, x: Tensor) -> Tensor:
-    at = _line(scale, shift, new, x)
-    return (at >= 0) & (at < old)
-
-
-def weights(
-    scale: Any, shift: Any, old: int, new: int, first: Any, count: Any, mode: InterpolationMode, antialias: bool, x: Tensor
-) -> Tensor:
-    """[new, old] (or [R, new, old]): what each old pixel of [first, first + count) gives to each new one; rows sum to 1.
-
-    Source of the filters: Pillow's Resample.c (triangle, Keys' cubic with a = -0.5 with antialias and -0.75 without, as
-    torch has them, Lanczos with three lobes).
-    """
-    at = _line(scale, shift, new, x)[..., None]
-    pixel = torch.arange(old, device=x.device, dtype=torch.float64) + 0.5
-    stretch = 1 / abs(_column(scale, x.device))
-    stretch = stretch[..., None] if isinstance(stretch, Tensor) else stretch
-    spread = (torch.clamp(stretch, min=1.0) if isinstance(stretch, Tensor) else max(stretch, 1.0)) if antialias else 1.0
-    begin, size = (v[..., None] if isinstance(v, Tensor) else v for v in (_column(first, x.device), _column(count, x.device)))
-    if antialias:
-        taps = _filter((pixel - at) / spread, mode, antialias)
-        taps = torch.where((pixel > begin) & (pixel < begin + size), taps, 0)
-        return taps / taps.sum(-1, keepdim=True)
-    # Without antialias taps beyond the border read the border pixel again.
-    return _clamped_taps(at, old, begin, size, mode, x)
-
-
-def _clamped_taps(at: Tensor, old: int, begin: Any, size: Any, mode: InterpolationMode, x: Tensor) -> Tensor:
-    reach = 1 if mode is InterpolationMode.BILINEAR else 2
-    base = (at - 0.5).floor()
-    low, high = torch.as_tensor(begin, dtype=torch.float64), torch.as_tensor(begin + size - 1, dtype=torch.float64)
-    out = x.new_zeros((*at.shape[:-1], old), dtype=torch.float64)
-    for k in range(1 - reach, reach + 1):
-        tap = base + k
-        weight = _filter(tap + 0.5 - at, mode, False)
-        place = torch.minimum(torch.maximum(tap, low.to(x.device)), high.to(x.device)).long()
-        out.scatter_add_(-1, place, weight)
-    return out
-
-
-def _filter(t: Tensor, mode: InterpolationMode, antialias: bool) -> Tensor:
-    t = t.abs()
-    if mode is InterpolationMode.BILINEAR:
-        return (1 - t).clamp(min=0)
-    if mode is InterpolationMode.BICUBIC:
-        a = -0.5 if antialias else -0.75
-        near, far = ((a + 2) * t - (a + 3)) * t * t + 1, ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
-        return torch.where(t < 1, near, torch.where(t < 2, far, 0))
-    return torch.where(t < 3, torch.sinc(t) * torch.sinc(t / 3), 0)
 
 
 def read_flow(x: Tensor, at: Tensor, sparse: bool, window: tuple[Any, Any, Any, Any] | None = None) -> Tensor:

@@ -6,7 +6,8 @@ with one entry a row of a stacked batch ([B, C, H, W], clips [B, T, C, H, W]).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,6 @@ from vdata.transforms._colour import (
 )
 from vdata.transforms._info import Info
 from vdata.transforms._op import op
-from vdata.transforms._params import row
 from vdata.transforms._photometric import Photometric
 from vdata.transforms._tiles import in_tiles, tileable
 from vdata.transforms.dtype import rescaled
@@ -169,6 +169,11 @@ _VERBS = {
     "saturation": adjust_saturation,
     "hue": adjust_hue,
 }
+_NAMES = list(_VERBS)
+
+
+def _in_order(order: Sequence[int], factors: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(name, factors[name]) for name in map(_NAMES.__getitem__, order) if name in factors]
 
 
 @value
@@ -222,12 +227,13 @@ class ColorJitter(Photometric):
 
     def steps(self, params: Params, image: Image | Video) -> list[list[tuple[str, Any]]]:
         """The verbs in their order and their factors: of all, or of each row of a stacked batch."""
-        names = list(_VERBS)
+        names = [name for name in _VERBS if name in params]
         for name in names:
-            if name in params:
-                _checked(name, params[name], image)
-        rows = [row(params, b) for b in range(len(image))] if isinstance(params["order"], np.ndarray) else [params]
-        return [[(names[i], each[names[i]]) for i in each["order"] if names[i] in each] for each in rows]
+            _checked(name, params[name], image)
+        if not isinstance(params["order"], np.ndarray):
+            return [_in_order(params["order"], params)]
+        numbers = zip(*(np.broadcast_to(params[name], len(image)).tolist() for name in names)) if names else repeat(())
+        return [_in_order(order, dict(zip(names, each))) for order, each in zip(params["order"].tolist(), numbers)]
 
     def _change_rows(self, params: Params, image: Image | Video) -> Image | Video:
         """B pictures at once: in each of the steps, each verb does the rows whose turn it has."""

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vdata.compiled._fused import torch_fuses
+from vdata.compiled.lines import read_between
 from vdata.key import Key
 from vdata.tensors import Flow, Image, Mask, TypedTensor, Video
 from vdata.transforms._base import Params, same_size, value
@@ -28,6 +30,8 @@ from vdata.transforms._sometimes import strength
 from vdata.transforms._tiles import Window
 from vdata.transforms._warp import How
 from vdata.transforms.interpolation import InterpolationMode
+
+_ENDS = torch.uint32, torch.uint32, torch.float32  # of a line's `ends`
 
 
 @spatial
@@ -99,11 +103,29 @@ def _along_lines(x: Image | Video | Mask | Flow, **w: Any) -> Tensor:
     plain = x.plain()
     if isinstance(x, Mask) or (isinstance(x, Flow) and x.sparse):
         return across.nearest(down.nearest(plain))
+    if _flat(plain) and read_between.pays(plain.numel()) and torch_fuses():
+        return _in_loops(plain, down, across)
     if has_rows(w) or plain.device.type != "cpu":
         return _between(plain, down, across)
     out = plain.new_empty((*plain.shape[:-2], len(down.places), len(across.places)))
     for old, new in zip(plain.flatten(0, -3), out.flatten(0, -3), strict=True):  # planes that stay in the cache
         new.copy_(_between(old, down, across))
+    return out
+
+
+def _flat(x: Tensor) -> bool:
+    return x.dtype in (torch.uint8, torch.float32) and x.device.type == "cpu" and x.numel() > 0 and not x.requires_grad
+
+
+def _in_loops(x: Tensor, down: _Line, across: _Line) -> Tensor:
+    """`_between` in one compiled pass."""
+    tables = [[v.reshape(-1, v.shape[-1]).to(kind).numpy() for v, kind in zip(line.ends, _ENDS, strict=True)] for line in (down, across)]
+    rows = max(len(v) for table in tables for v in table)
+    tables = [[v.repeat(rows // len(v), 0) for v in table] for table in tables]
+    out = torch.empty((*x.shape[:-2], down.places.shape[-1], across.places.shape[-1]), dtype=x.dtype)
+    lines = [np.empty(n, np.float32) for n in (x.shape[-1], out.shape[-1], out.shape[-1])]
+    planes = x.shape[:-2].numel() // rows
+    read_between(x.contiguous().reshape(-1).numpy(), out.reshape(-1).numpy(), *lines, rows, planes, *x.shape[-2:], *tables[0], *tables[1], *across.span, x.dtype == torch.uint8)
     return out
 
 
