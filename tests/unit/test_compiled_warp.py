@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -22,15 +24,15 @@ def both(monkeypatch):
     """What is read by the loop and without; the loop must have been used."""
     monkeypatch.setattr(compiled, "FEW", -1)
 
-    def read(x, move, fill):
+    def read(x, move, fill, how=BILINEAR):
         calls = []
         with monkeypatch.context() as m:
             m.setattr(warp, "read_bilinear", counted := _Counted(warp.read_bilinear, calls))
-            one = warped(x, move, BILINEAR, fill)
+            one = warped(x, move, how, fill)
             assert counted.pays(0) and len(calls) == 1
         with monkeypatch.context() as m:
             m.setattr(compiled, "numba", lambda: None)
-            other = warped(x, move, BILINEAR, fill)
+            other = warped(x, move, how, fill)
         return one, other
 
     return read
@@ -63,8 +65,10 @@ def test_any_map_of_any_bytes(seed, both):
     channels = int(rng.integers(1, 10))
     x = torch.from_numpy(rng.integers(0, 256, (*lead, channels, size[0] + 1, size[1] + 2), np.uint8))[..., 1:, 1:-1]
     fill = [0, 17, 255, tuple(map(int, rng.integers(0, 256, channels)))][rng.integers(4)]
-    one, other = both(x, turned(rng, size, new, rows), fill)
-    assert torch.equal(one, other)
+    move = turned(rng, size, new, rows)
+    for how in (BILINEAR, replace(BILINEAR, border="edge")):
+        one, other = both(x, move, fill, how)
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0, 10 / 3, 8.0])

@@ -13,27 +13,27 @@ _0, _HALF, _1 = F(0), F(0.5), F(1)
 _B, _C, _D = U(BLOCK), U(2 * BLOCK), U(3 * BLOCK)
 
 
-def bordered(x: np.ndarray, fills: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:
+def read(x: np.ndarray, fills: np.ndarray, border: int, across: np.ndarray, down: np.ndarray) -> np.ndarray:
     """What `read_bilinear` reads, [rows, planes, new height, new width], of x [rows, planes, height, width]."""
     rows, planes, height, width = x.shape
     out = np.empty((rows, planes, down.shape[2], across.shape[2]), np.uint8)
-    packed = np.empty((height + 3) * (width + 2) + 1, np.uint32)
+    packed = np.empty((height + 2 * border + 1) * (width + 2 * border) + 1, np.uint32)
     taps, parts, places = np.empty(4 * BLOCK, np.uint32), np.empty(4 * BLOCK, F), np.empty(BLOCK, np.uint32)
-    read_bilinear(np.ascontiguousarray(x).reshape(-1), out.reshape(-1), fills, packed, taps, parts, places, rows, planes, height, width, across, down)
+    read_bilinear(np.ascontiguousarray(x).reshape(-1), out.reshape(-1), fills, packed, taps, parts, places, border, rows, planes, height, width, across, down)
     return out
 
 
 @loop
-def read_bilinear(x, out, fills, packed, taps, parts, places, rows, planes, height, width, across, down):
-    """out [rows, planes, new height, new width] of bytes x [rows, planes, height, width] in a border of one pixel of `fills` [planes]
-    that goes on for ever; as torch's `grid_sample` reads them.
+def read_bilinear(x, out, fills, packed, taps, parts, places, border, rows, planes, height, width, across, down):
+    """out [rows, planes, new height, new width] of bytes x [rows, planes, height, width] in a border of `border` pixels (1 or 0) of
+    `fills` [planes]; what lies outermost goes on for ever, as torch's `grid_sample` reads it.
 
     across, down  float32 [rows, 2, new width] and [rows, 2, new height]: x and y of each place, from -1 to 1 with the border
-    packed        uint32 [(height + 3) (width + 2) + 1], 2**24 at most: four planes at once; written over
+    packed        uint32 [(height + 2 border + 1) (width + 2 border) + 1], 2**24 at most: four planes at once; written over
     taps          uint32 [4 BLOCK], parts float32 [4 BLOCK], places uint32 [BLOCK]: written over
     """
     wide, high, size = across.shape[2], down.shape[2], U(height * width)
-    line, lines = width + 2, height + 2
+    line, lines = width + 2 * border, height + 2 * border
     half_width, half_height, stride = F(line) * _HALF, F(lines) * _HALF, F(line)
     right, bottom, next_line = F(line - 1), F(lines - 1), U(line)
     for r in range(rows):
@@ -44,7 +44,7 @@ def read_bilinear(x, out, fills, packed, taps, parts, places, rows, planes, heig
                 for j in range(U(packed.size)):
                     packed[j] = fill if c == 0 else packed[j] | fill
                 for i in range(height):
-                    at, start = U((i + 1) * line + 1), plane + U(i * width)
+                    at, start = U((i + border) * line + border), plane + U(i * width)
                     for j in range(U(width)):
                         packed[at + j] = (packed[at + j] ^ fill) | (U(x[start + j]) << shift)
             for i in range(high):

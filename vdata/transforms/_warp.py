@@ -67,12 +67,12 @@ def warped(x: Tensor, move: Move, how: How, fill: Fill = 0) -> Tensor:
         return _nearest_by_map(x, move, how, fill)
     if mode in NEAREST:
         return read_nearest(x, sources(move, x, corner=how.corner), fill, how.border)
+    border = int(x.dtype == torch.uint8 and mode is InterpolationMode.BILINEAR and how.border != "edge")
+    if x.dtype == torch.uint8 and mode is InterpolationMode.BILINEAR and isinstance(move, Map) and _loops(x):
+        return _bytes_in_loop(x, move, border, fill)
     if how.border == "edge":  # nothing is new: the border goes on
         grid = _grid_of(move, x) if isinstance(move, (Map, Projective)) else _grid_at(sources(move, x), x)
         return _cast(_read(x, grid, mode, "border"), x, mode)
-    border = int(x.dtype == torch.uint8 and mode is InterpolationMode.BILINEAR)
-    if border and isinstance(move, Map) and _loops(x):
-        return _bytes_in_loop(x, move, fill)
     grid = _grid_of(move, x, border) if isinstance(move, (Map, Projective)) else _grid_at(sources(move, x) + border, x, border)
     return _blended_bytes(x, grid, fill) if border else blended(x, grid, mode, fill)
 
@@ -236,15 +236,15 @@ def _loop_rounds_alike() -> bool:
     """Whether the loop rounds as this torch does, whose kernel may do without fused multiplications: seen in noise, enlarged, by a level or so."""
     x = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 98, 98), np.uint8))
     move = Map((10 / 3, 0, -4.0, 0, 10 / 3, -4.0), (320, 320))
-    return torch.equal(_bytes_in_loop(x, move, 0), _blended_bytes(x, _grid_of(move, x, 1), 0))
+    return torch.equal(_bytes_in_loop(x, move, 1, 0), _blended_bytes(x, _grid_of(move, x, 1), 0))
 
 
-def _bytes_in_loop(x: Tensor, move: Map, fill: Fill) -> Tensor:
-    """`_blended_bytes` under a map, in one pass."""
-    across, down = (line.numpy() for line in _scaled_axes(move, x, 1))
+def _bytes_in_loop(x: Tensor, move: Map, border: int, fill: Fill) -> Tensor:
+    """`_blended_bytes` under a map, in one pass; without a border what is outermost goes on."""
+    across, down = (line.numpy() for line in _scaled_axes(move, x, border))
     pixels = x.reshape(len(across), -1, *x.shape[-2:])
-    fills = colour(x, fill).expand(*x.shape[:-2], 1, 1).reshape(len(across), -1)[0].numpy()
-    read = compiled.bordered(pixels.numpy(), fills, across, down)
+    fills = colour(x, fill if border else 0).expand(*x.shape[:-2], 1, 1).reshape(len(across), -1)[0].numpy()
+    read = compiled.read(pixels.numpy(), fills, border, across, down)
     return torch.from_numpy(read).reshape(*x.shape[:-2], *move.size)
 
 
