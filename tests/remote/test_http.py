@@ -4,6 +4,7 @@ import email.utils
 import gzip
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -231,6 +232,20 @@ def test_a_silence_after_some_bytes_is_noticed_and_they_are_kept(server):
     assert bytes(http.read(server.url("a.tar"), 0, SIZE)[0]) == OBJECT
     assert SHORT.quiet < time.monotonic() - began < 2 * SHORT.quiet + 1
     assert server.of("a.tar")[1].headers["Range"] == f"bytes=60000-{SIZE - 1}"
+
+
+def test_signals_do_not_lengthen_a_silence(server):
+    """Python asks the system again after every signal, whose own time of silence then begins anew."""
+    server.fault("a.tar", Fault(cut=60_000, stall=True, times=2))
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+    began = time.monotonic()
+    try:
+        assert bytes(http.read(server.url("a.tar"), 0, SIZE)[0]) == OBJECT
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize("name", ["head without end", "100 Continue for ever", "to the end of the connection, cut"])

@@ -208,3 +208,73 @@ def test_gradients_pass_through_moves():
     out = T.Compose([T.RandomCrop(8, padding=2), T.RandomHorizontalFlip(1)])(Batch({"image": Image(pixels)}, 4))["image"]
     out.sum().backward()
     assert pixels.grad is not None and pixels.grad.max() == 1
+
+
+def test_a_transform_that_does_something_else_to_batches_still_does(at_once):
+    class Watched(T.RandomHorizontalFlip):
+        def apply_rows(self, params, batch):
+            return batch
+
+    class Kept(T.RandomHorizontalFlip):
+        def apply_chosen(self, params, batch):
+            return batch
+
+    pixels = torch.randint(0, 255, (3, 3, 5, 5), dtype=torch.uint8)
+    for own in (Watched(1.0), Kept(1.0)):
+        out = T.Compose([own, T.RandomVerticalFlip(1.0)])(Batch({"image": Image(pixels)}, 3))
+        assert torch.equal(out["image"].plain(), pixels.flip(-2))
+
+
+def test_numbers_that_no_loop_knows_go_the_plain_way():
+    pixels = torch.rand(2, 3, 4, 4, dtype=torch.complex64)
+    assert torch.equal(T.Compose([T.RandomHorizontalFlip(1.0)])(Batch({"image": Image(pixels)}, 2))["image"].plain(), pixels.flip(-1))
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x80\x05", bytes(range(256)) * 9])
+def test_damaged_code_is_compiled_anew(tmp_path, damage):
+    code = """
+import numpy as np
+from vdata.compiled.floats import scaled
+out = np.empty(3, np.float32)
+scaled(np.array([0, 1, 255], np.uint8), out, np.float32(2))
+assert out.tolist() == [0.0, 2.0, 510.0]
+"""
+    where = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    run = lambda: subprocess.run([sys.executable, "-c", code], check=True, timeout=120, env=where, capture_output=True, text=True).stderr
+    assert run() == ""
+    kept = [*tmp_path.rglob("*.nbi"), *tmp_path.rglob("*.nbc")]
+    assert len(kept) == 2
+    for kind in (".nbc", ".nbi"):
+        for path in kept:
+            if path.suffix == kind:
+                path.write_bytes(damage)
+        assert "compiles it anew" in run()
+
+
+@pytest.mark.parametrize("after", [0.2, 1.0, 2.0])
+def test_a_fork_while_another_thread_compiles(tmp_path, after):
+    """The child goes the plain way, where numba's lock would never open again; both end."""
+    code = """
+import os, threading, time, sys
+import numpy as np
+from vdata.compiled.floats import normalised, scaled
+def compile_it():
+    normalised.pays(1 << 30)
+    normalised(np.zeros(3, np.uint8), np.empty(3, np.float32), 1, 1, 3, np.float32(1), np.zeros(1, np.float32), np.ones(1, np.float32))
+thread = threading.Thread(target=compile_it)
+thread.start()
+time.sleep(float(sys.argv[1]))
+if (child := os.fork()) == 0:
+    out = np.full(1, 6, np.float32)
+    if scaled.pays(1 << 30):
+        scaled(np.array([3], np.uint8), out, np.float32(2))
+    os._exit(0 if out[0] == 6 else 1)
+thread.join()
+until = time.monotonic() + 30
+while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < until:
+    time.sleep(0.05)
+if ended == (0, 0):
+    os.kill(child, 9)
+sys.exit(ended[1] != 0 or ended == (0, 0))
+"""
+    subprocess.run([sys.executable, "-c", code, str(after)], check=True, timeout=60, env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)})

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from vdata import compiled
+from vdata import transforms as T
+from vdata.batch import Batch
 from vdata.compiled._fused import torch_fuses
 from vdata.compiled.lines import read_between
 from vdata.tensors import Flow, Image, Video
-from vdata.transforms import resize_and_crop as module
-from vdata.transforms.resize_and_crop import _along_lines
+from vdata.transforms.resize_and_crop import _along_lines, resize_and_crop
 
 pytestmark = pytest.mark.skipif(compiled.numba() is None or not torch_fuses(), reason="needs numba, and a torch that fuses")
 
@@ -26,7 +29,7 @@ def both(monkeypatch):
         with monkeypatch.context() as m:
             loop = lambda *arguments: (calls.append(1), read_between(*arguments))
             loop.pays = read_between.pays
-            m.setattr(module, "read_between", loop)
+            m.setattr(sys.modules[_along_lines.__module__], "read_between", loop)
             one = _along_lines(x, **window)
         assert len(calls) == 1
         with monkeypatch.context() as m:
@@ -66,3 +69,19 @@ def test_any_window_of_bytes_and_of_vectors(seed, both):
         x = Flow(torch.from_numpy(vectors).movedim(-1, -3))
     one, other = both(x, **drawn(rng, old, rows))
     assert torch.equal(one.isnan(), other.isnan()) and torch.equal(one.nan_to_num(7e7), other.nan_to_num(7e7))
+
+
+@pytest.mark.parametrize("scale", [25.0, 31.0, 50.0, 63.0, 1e3])
+def test_a_canvas_too_large_to_count_in_is_an_error(scale, monkeypatch):
+    monkeypatch.setattr(compiled, "FEW", -1)
+    batch = Batch({"image": Image(torch.zeros(3, 3, 64, 64, dtype=torch.uint8))}, 3)
+    transform = T.RandomResizeAndCrop((16, 16), min_scale=scale, max_scale=scale, resize_prob=1.0)
+    with pytest.raises(ValueError, match="at most 1,073,741,824 pixels a side"):
+        transform(batch)
+
+
+def test_gradients_pass(monkeypatch):
+    monkeypatch.setattr(compiled, "FEW", -1)
+    pixels = torch.rand(3, 50, 50, requires_grad=True)
+    resize_and_crop(Image(pixels), 70, 70, 0, 0, (32, 32)).plain().sum().backward()
+    assert pixels.grad is not None and pixels.grad.sum() > 0

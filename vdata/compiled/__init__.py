@@ -9,18 +9,47 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache, update_wrapper
 from typing import Any
 
-_building = threading.Lock()
+import numpy as np
+
+_building = threading.RLock()
+_busy = 0  # how deep in it a thread is
+_shut = False
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """While numba is imported or compiles: one thread at a time, and known to a fork."""
+    global _busy
+    with _building:
+        _busy += 1
+        try:
+            yield
+        finally:
+            _busy -= 1
+
+
+def _forked() -> None:
+    """In the child of a process in which another thread was compiling numba's own lock stays shut for ever: there the plain way is gone."""
+    global _building, _busy, _shut
+    _shut = _shut or _busy > 0
+    _building, _busy = threading.RLock(), 0
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 @lru_cache(None)
 def numba() -> Any:
     """The module; None where it is not installed, cannot be loaded, or is told not to compile."""
     try:
-        import numba as module
+        with _alone():
+            import numba as module
     except Exception:  # one that does not fit numpy or Python raises what it likes
         return None
     return None if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0") else module
@@ -35,7 +64,9 @@ class Loop:
     def __init__(self, fn: Callable[..., None]):
         update_wrapper(self, fn)
         self.__qualname__ = fn.__qualname__
-        self._fn, self._compiled, self._seen = fn, None, 0
+        self._fn, self._seen = fn, 0
+        self._compiled: Any = None
+        self._known: set[tuple[Any, ...]] = set()  # kinds of arguments that it is compiled for
 
     def pays(self, numbers: int) -> bool:
         """Whether to call it for so many numbers: after a few were done the plain way, and where there is a compiler."""
@@ -43,15 +74,25 @@ class Loop:
             self._seen += numbers
             if self._seen <= FEW:
                 return False
-        return numba() is not None
+        return not _shut and numba() is not None
 
     def __call__(self, *arguments: Any) -> None:
-        if self._compiled is None:
-            with _building:
-                self._compiled = self._compiled or _compiled(self._fn, keep=True)
+        kinds = tuple((a.dtype, a.flags.num, a.ndim) if isinstance(a, np.ndarray) else type(a) for a in arguments)
+        if kinds in self._known:
+            self._compiled(*arguments)
+            return
+        with _alone():
+            self._first(arguments)
+            self._known.add(kinds)
+
+    def _first(self, arguments: tuple[Any, ...]) -> None:
+        """Compile, or read what was kept, and run."""
+        self._compiled = self._compiled or _compiled(self._fn, keep=True)
         try:
             self._compiled(*arguments)
-        except OSError:  # what was compiled, before it ran, could not be kept
+        except Exception as error:  # before it ran: what was kept is damaged (a pickle raises what it likes), or cannot be kept
+            told = f"numba cannot keep what it compiles, or read what it kept ({type(error).__name__}: {error}): every process compiles it anew"
+            warnings.warn(f"{told}. Make room, or delete *.nbi and *.nbc in its cache folder", RuntimeWarning, stacklevel=4)
             self._compiled = _compiled(self._fn, keep=False)
             self._compiled(*arguments)
 

@@ -24,6 +24,7 @@ from vdata.remote.patience import Again
 _HEAD = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: [^\r\n\0]*)?((?:\r\n[\w!#$%&'*+.^`|~-]+:[^\r\n\0]*)*)")
 _LONGEST_HEAD = 1 << 16
 _LONGEST_LINE = 1 << 10  # of a chunk's length
+_LONG = 86_400.0  # seconds: the longest silence that the system is asked to note
 _INTERIM = 10  # answers "100 Continue" before the real one
 
 
@@ -83,8 +84,12 @@ class Connection:
             self.socket.settimeout(quiet)
             return self.socket.recv_into(view)
         # The system fills the view and wakes this thread once: to be woken for each piece, and to want the GIL, would cost more than the bytes do.
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        if not poll.poll(max(1, int(min(quiet, _LONG) * 1e3))):  # signals do not begin this anew, as they do the system's own time of silence
+            raise TimeoutError
         self.socket.settimeout(None)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", int(quiet), max(1, int(quiet % 1 * 1e6))))
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", int(min(quiet, _LONG)), max(1, int(min(quiet, _LONG) % 1 * 1e6))))
         try:
             return self.socket.recv_into(view, 0, socket.MSG_WAITALL)
         except BlockingIOError:

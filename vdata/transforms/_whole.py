@@ -23,6 +23,7 @@ from vdata.transforms._pixels import colour
 from vdata.transforms._warp import permutes
 
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_DTYPES = {torch.bool, *(getattr(torch, f"{kind}int{bits}") for kind in ("", "u") for bits in (8, 16, 32, 64)), torch.float16, torch.float32, torch.float64}
 _slabs = Slabs()
 
 
@@ -91,7 +92,7 @@ class Wholly:
 
 def _raster(value: Any) -> bool:
     known = isinstance(value, Image | Video) or (isinstance(value, Mask) and value.kind == "semantic")
-    return known and value.device.type == "cpu" and value.itemsize in _BITS and not value.requires_grad
+    return known and value.device.type == "cpu" and value.dtype in _DTYPES and not value.requires_grad
 
 
 def _step(move: Move, chosen: Any, size: tuple[int, int]) -> Step | None:
@@ -126,11 +127,16 @@ def _flat(x: Tensor, bits: torch.dtype) -> np.ndarray:
     return x.contiguous().view(bits).numpy().reshape(-1)
 
 
+def _ordinary(kind: type) -> bool:
+    """Whether a transform does to a batch what all Geometric ones do."""
+    return all(getattr(kind, name) is getattr(Geometric, name) for name in ("moved", "placements", "apply_rows", "apply_chosen"))
+
+
 def in_rows(steps: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
     """Transforms with their params; those that follow each other and move whole pixels taken together."""
     run: list[tuple[Any, Any]] = []
     for child, own in steps:
-        if isinstance(child, Geometric) and child.exact and child.op.by_index and type(child).moved is Geometric.moved:
+        if isinstance(child, Geometric) and child.exact and child.op.by_index and _ordinary(type(child)):
             run.append((child, own))
             continue
         yield from _joined(run)

@@ -31,6 +31,7 @@ from vdata.transforms._tiles import Window
 from vdata.transforms._warp import How
 from vdata.transforms.interpolation import InterpolationMode
 
+_MOST = 1 << 30  # of a resized side: places between pixels are counted in whole parts of them, with 64 bits
 _ENDS = torch.uint32, torch.uint32, torch.float32  # of a line's `ends`
 
 
@@ -69,6 +70,8 @@ def _(
 def _checked(height: Any, width: Any, top: Any, left: Any, size: Any) -> tuple[int, int]:
     """The window's (height, width), when it lies on the resized canvas."""
     high, wide = size_pair(size)
+    if np.any((np.asarray(height) > _MOST) | (np.asarray(width) > _MOST)):
+        raise ValueError(f"a canvas is resized to at most {_MOST:,} pixels a side, got {height}, {width} (height, width)")
     if np.any((top < 0) | (left < 0) | (top + high > height) | (left + wide > width)):
         raise ValueError(
             f"a window of {(high, wide)} at {top}, {left} (top, left) leaves the canvas resized to {height}, {width} (height, width)"
@@ -105,7 +108,7 @@ def _along_lines(x: Image | Video | Mask | Flow, **w: Any) -> Tensor:
         return across.nearest(down.nearest(plain))
     if _flat(plain) and read_between.pays(plain.numel()) and torch_fuses():
         return _in_loops(plain, down, across)
-    if has_rows(w) or plain.device.type != "cpu":
+    if has_rows(w) or plain.device.type != "cpu" or plain.requires_grad:
         return _between(plain, down, across)
     out = plain.new_empty((*plain.shape[:-2], len(down.places), len(across.places)))
     for old, new in zip(plain.flatten(0, -3), out.flatten(0, -3), strict=True):  # planes that stay in the cache
@@ -267,7 +270,8 @@ class RandomResizeAndCrop(Geometric):
         crop = np.array(self.crop_size)
         drawn = np.maximum(scale * np.where(stretched, stretch, 1), ((crop + self.room) / sizes).max(1, keepdims=True))
         kept = np.maximum((crop / sizes).max(1, keepdims=True), 1)
-        return np.maximum(np.rint(sizes * np.where(resized, drawn, kept)).astype(np.int64), crop)
+        new = np.minimum(np.rint(sizes * np.where(resized, drawn, kept)), _MOST + 1)  # one too many, which is said when it is done
+        return np.maximum(new.astype(np.int64), crop)
 
     def place(self, params: Params, size: tuple[int, int]) -> dict[str, Any]:
         return {**params, "size": self.crop_size}
