@@ -42,6 +42,8 @@ def factor(value: Any, name: str, x: Image | Video, low: float = 0.0, high: floa
             raise ValueError(
                 f"{name} has {len(value)} entries, one a row of a batch, but this is one {type(x).__name__}"
             )
+        if len(value) != len(x):
+            raise ValueError(f"{name} has {len(value)} entries, but the batch has {len(x)} rows")
         rows = torch.as_tensor(value)
         good = bool(((rows >= low) & (rows <= high)).all())
     else:
