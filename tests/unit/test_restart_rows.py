@@ -12,13 +12,14 @@ import skimage.data
 import torch
 from PIL import Image as pillow
 
-from vdata.codecs import header, image, rows, turbo
+from vdata.codecs import baseline, header, image, rows, turbo
 
 PHOTO = pillow.fromarray(skimage.data.astronaut())
 
 
-@pytest.fixture(params=["turbo", "pillow"])
+@pytest.fixture(params=["loops", "turbo", "pillow"])
 def decoder(request, monkeypatch):
+    monkeypatch.setattr(baseline, "windows", baseline.read_windows if request.param == "loops" else lambda asked: [None] * len(asked))
     if request.param == "pillow":
         monkeypatch.setattr(turbo, "nvimgcodec", lambda: None)
     return request.param

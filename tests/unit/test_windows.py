@@ -13,7 +13,7 @@ from PIL import Image as pillow
 
 from vdata import codecs
 from vdata import transforms as T
-from vdata.codecs import header, image, turbo
+from vdata.codecs import baseline, header, image, turbo
 from vdata.encoded import Encoded
 from vdata.errors import DecodeError
 from vdata.transforms._quick import resize_quickly
@@ -23,9 +23,10 @@ PHOTO = pillow.fromarray(skimage.data.astronaut())
 SIZES = ((211, 173), (64, 64), (17, 3), (3, 17), (1, 1), (300, 16), (129, 257))  # width, height
 
 
-@pytest.fixture(params=["turbo", "pillow"])
+@pytest.fixture(params=["loops", "turbo", "pillow"])
 def decoder(request, monkeypatch):
-    """With nvImageCodec, and as if it were not installed."""
+    """With compiled loops, with nvImageCodec, and as if neither were installed."""
+    monkeypatch.setattr(baseline, "windows", baseline.read_windows if request.param == "loops" else lambda asked: [None] * len(asked))
     if request.param == "pillow":
         monkeypatch.setattr(turbo, "nvimgcodec", lambda: None)
     else:

@@ -1,6 +1,6 @@
 """Pictures: bytes to [C, H, W] tensors through Pillow, and back as PNG.
 
-A picture has one set of pixels everywhere: Pillow's. `turbo` decodes windows of JPEGs sooner, bit for bit as Pillow would;
+A picture has one set of pixels everywhere: Pillow's. `baseline` and `turbo` decode JPEGs sooner, bit for bit as Pillow would;
 `names` goes into checkpoints. A file is what its first bytes say: Oxford Pets and SUN397 have PNG, GIF and BMP data under names in .jpg.
 """
 
@@ -20,10 +20,11 @@ from PIL import Image as pillow
 from PIL import features
 from torch import Tensor
 
-from vdata.codecs import header, png16, ppm, rows, turbo
+from vdata.codecs import baseline, header, png16, ppm, rows, turbo
 from vdata.codecs.header import Header, Window
 from vdata.errors import DecodeError
 from vdata.optional import opencv
+from vdata.planes import planes
 
 MODES = ("RGB", "unchanged")
 
@@ -86,9 +87,10 @@ def decode(
         if head.kind == "png" and head.depth == 16 and head.colour in png16.RAW_MODES:
             samples = _colour16(data, head, window, orient)
         else:
-            needed = _needed(data, head, window, orient)
-            part = _part(_opened(*needed), needed[2], head.orientation if orient else 1)
-            samples = _samples(_converted(part, mode))
+            needed, turn = _needed(data, head, window, orient), head.orientation if orient else 1
+            if head.usual and _ends(data) and (pixels := baseline.windows([_for_loops(needed)])[0]) is not None:
+                return planes(torch.from_numpy(_upright(pixels, turn)).permute(2, 0, 1))
+            samples = _samples(_converted(_part(_opened(*needed), needed[2], turn), mode))
             if mode == "unchanged" and head.depth > 8 and samples.dtype == torch.uint8:
                 told = f"Pillow reads this {head.kind.upper()} of {head.depth} bits a sample only as 8 bits"
                 raise DecodeError(told, do="write it as a 16-bit PNG or as npy")
@@ -108,7 +110,9 @@ def decode_windows(asked: Sequence[Jpeg]) -> list[Tensor]:
     """`decode` of windows of JPEGs in mode "RGB", the pixels as they lie in memory: [3, H, W] as a view of [H, W, 3]."""
     parts = [_needed(*jpeg) for jpeg in asked]
     quick = [i for i, (_, head, _) in enumerate(parts) if head.usual and _ends(asked[i].data)]
-    found = dict(zip(quick, turbo.windows([(parts[i][0], parts[i][2]) for i in quick]), strict=True))
+    found = dict(zip(quick, baseline.windows([_for_loops(parts[i]) for i in quick]), strict=True))
+    rest = [i for i in quick if found[i] is None]
+    found.update(zip(rest, turbo.windows([(parts[i][0], parts[i][2]) for i in rest]), strict=True))
     out = []
     for i, (jpeg, part) in enumerate(zip(asked, parts, strict=True)):
         turn = jpeg.head.orientation if jpeg.orient else 1
@@ -125,6 +129,11 @@ def _needed(data: bytes | memoryview, head: Header, window: Window | None, orien
     header.check_pixels(head.height, head.width)
     stored = _stored(head, window, orient)
     return rows.sliced(data, head, stored) if head.listed and _ends(data) else (data, head, stored)
+
+
+def _for_loops(needed: tuple[bytes | memoryview, Header, Window]) -> baseline.Asked:
+    data, head, window = needed
+    return data, (head.height, head.width), window
 
 
 def decode_reduced(jpeg: Jpeg, size: tuple[int, int], interpolation: str, by: int) -> Tensor:

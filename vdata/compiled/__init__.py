@@ -96,18 +96,57 @@ class Loop:
             self._compiled = _compiled(self._fn, keep=False)
             self._compiled(*arguments)
 
+    @property
+    def _numba_type_(self) -> Any:  # numba asks when it compiles a loop that calls this one
+        self._compiled = self._compiled or _compiled(self._fn, keep=True)
+        return numba().typeof(self._compiled)
+
     def __reduce__(self) -> str:
         return self.__qualname__
 
 
 def _compiled(fn: Callable[..., None], keep: bool) -> Any:
     # Numbers divide as numpy's do: a division that may raise cannot be done eight at a time.
+    how = {"nogil": True, "error_model": "numpy"}
     try:
-        return numba().njit(nogil=True, error_model="numpy", cache=keep)(fn)
+        made = numba().njit(cache=keep, **how)(fn)
     except RuntimeError:  # numba finds no folder to keep it in
-        return numba().njit(nogil=True, error_model="numpy")(fn)
+        return numba().njit(**how)(fn)
+    if keep:  # A loop has others within it: what is kept is of no use when any of these files has changed, not its own alone.
+        made._cache._cache_file._source_stamp = _stamp()
+    return made
+
+
+@lru_cache(None)
+def _stamp() -> tuple[tuple[str, int, int], ...]:
+    """Name, time and size of every file here."""
+    files = sorted((file for file in os.scandir(os.path.dirname(__file__)) if file.name.endswith(".py")), key=lambda file: file.name)
+    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
 def loop(fn: Callable[..., None]) -> Loop:
     """Declare a loop: `if loop_of_mine.pays(x.size): loop_of_mine(...)`, else the plain way."""
     return Loop(fn)
+
+
+class Beside:
+    """Loops that take seconds to compile, or to read: done in a thread beside other work, which goes on the plain way until then."""
+
+    def __init__(self, work: Callable[..., object]):
+        self._work, self._seen, self._process, self._done = work, 0, 0, False
+
+    def ready(self, numbers: int, *arguments: Any) -> bool:
+        """Whether all is compiled; after some numbers a thread is begun, which calls `work(*arguments)` once. It never waits."""
+        if self._done:
+            return not _shut
+        self._seen += numbers
+        if self._seen > 8 * FEW and self._process != os.getpid() and not _shut:  # a forked child has not its parent's thread
+            self._process = os.getpid()
+            threading.Thread(target=self._run, args=arguments, name="vdata-compile").start()
+        return False
+
+    def _run(self, *arguments: Any) -> None:
+        if numba() is not None:
+            with _alone():
+                self._work(*arguments)
+                self._done = True

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import torch
 
-from vdata.compiled import numba
+from vdata.compiled._instructions import Instruction
 
-
-class Fused:
-    """`fma(a, b, c)` of three floats of one kind, in a loop."""
-
-    @property
-    def _numba_type_(self) -> Any:  # numba asks when it compiles a loop that calls it: nobody who has no such loop loads numba
-        return numba().typeof(self._compiled)
-
-    @cached_property
-    def _compiled(self) -> Any:
-        from numba.extending import intrinsic
-
-        def fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
-            return a(a, b, c), lambda context, builder, signature, numbers: builder.fma(*numbers)
-
-        known: Any = intrinsic(fused)
-        return numba().njit(lambda a, b, c: known(a, b, c))
-
-
-fma: Any = Fused()
+# of three floats of one kind
+fma: Any = Instruction(lambda a, b, c: a, lambda builder, a, b, c: builder.fma(a, b, c))
 
 
 @lru_cache(None)

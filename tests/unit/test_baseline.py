@@ -1,0 +1,348 @@
+"""JPEGs by compiled loops: Pillow's pixels, bit for bit, of all that they read; and what they do not read is left to a library."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image as pillow
+from PIL import ImageFile
+
+from vdata import compiled
+from vdata.codecs import baseline, header, image, rows
+from vdata.compiled.jpeg import read
+from vdata.errors import DecodeError
+
+pytestmark = pytest.mark.skipif(compiled.numba() is None, reason="needs numba")
+
+
+@pytest.fixture
+def loops(monkeypatch):
+    """Compiled from the first picture on; which of those that were asked for the loops have read."""
+    made: list[bool] = []
+
+    def windows(asked):
+        found = baseline.read_windows(asked)
+        made.extend(pixels is not None for pixels in found)
+        return found
+
+    monkeypatch.setattr(baseline, "windows", windows)
+    return made
+
+
+def pictures(rng):
+    """Kinds of pictures that fill blocks otherwise: noise, one colour, ramps, black and white, what is smooth."""
+    high, wide = (int(n) for n in rng.integers(1, 150, 2))
+    yield rng.integers(0, 256, (high, wide, 3), dtype=np.uint8)
+    yield np.full((high, wide, 3), rng.integers(0, 256), np.uint8)
+    yield (np.indices((high, wide)).sum(0)[..., None] * np.array([1, 2, 3]) % 256).astype(np.uint8)
+    yield (rng.integers(0, 2, (high, wide, 3)) * 255).astype(np.uint8)
+    small = rng.integers(0, 256, (high // 8 + 1, wide // 8 + 1, 3), dtype=np.uint8)
+    yield np.asarray(pillow.fromarray(small).resize((wide, high)))
+
+
+def written(pixels, **options):
+    file = io.BytesIO()
+    with_room = ImageFile.MAXBLOCK
+    ImageFile.MAXBLOCK = max(with_room, 8 * pixels.size + 4096)  # Pillow writes a file of optimised codes at once
+    try:
+        pillow.fromarray(pixels).save(file, "JPEG", **options)
+    finally:
+        ImageFile.MAXBLOCK = with_room
+    return file.getvalue()
+
+
+def by_pillow(data):
+    return np.asarray(pillow.open(io.BytesIO(data)).convert("RGB"))
+
+
+def ways(rng):
+    """Options of an encoder."""
+    out = {"subsampling": int(rng.integers(0, 3)), "optimize": bool(rng.integers(0, 2))}
+    if rng.random() < 0.2:
+        out["qtables"] = rng.integers(1, 256, (2, 64)).tolist()
+    else:
+        out["quality"] = int(rng.choice([1, 10, 50, 75, 90, 95, 100]))
+    if rng.random() < 0.4:
+        out[str(rng.choice(["restart_marker_blocks", "restart_marker_rows"]))] = int(rng.integers(1, 9))
+    return out
+
+
+def cuts(rng, high, wide, count=4):
+    yield 0, 0, high, wide
+    for _ in range(count):
+        top, left = int(rng.integers(high)), int(rng.integers(wide))
+        yield top, left, int(rng.integers(1, high - top + 1)), int(rng.integers(1, wide - left + 1))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_windows_are_pillows(seed):
+    rng, read_by_loops, all_of_them = np.random.default_rng(seed), 0, 0
+    for _ in range(12):
+        for pixels in pictures(rng):
+            data, (high, wide) = written(pixels, **ways(rng)), pixels.shape[:2]
+            want, asked = by_pillow(data), [(data, (high, wide), cut) for cut in cuts(rng, high, wide)]
+            for (_, _, (top, left, h, w)), got in zip(asked, baseline.read_windows(asked), strict=True):
+                all_of_them += 1
+                if got is not None:
+                    read_by_loops += 1
+                    assert np.array_equal(got, want[top : top + h, left : left + w]), (seed, (high, wide), (top, left, h, w))
+    assert read_by_loops > 0.9 * all_of_them  # but those of two columns of chroma, and numbers beyond what a picture has
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea", "rocket"])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("optimize", [False, True])
+def test_photographs_are_pillows(name, subsampling, optimize):
+    pixels = getattr(skimage.data, name)()
+    data, rng, (high, wide) = written(pixels, quality=92, subsampling=subsampling, optimize=optimize), np.random.default_rng(7), pixels.shape[:2]
+    want, asked = by_pillow(data), [(data, (high, wide), cut) for cut in cuts(rng, high, wide, 20)]
+    for (_, _, (top, left, h, w)), got in zip(asked, baseline.read_windows(asked), strict=True):
+        assert np.array_equal(got, want[top : top + h, left : left + w]), (top, left, h, w)
+
+
+def damaged(rng, data):
+    data = bytearray(data)
+    for _ in range(int(rng.choice([1, 1, 2, 5]))):
+        data[int(rng.integers(2, len(data)))] = int(rng.choice([0, 255, rng.integers(256)]))
+    return bytes(data[: int(rng.integers(20, len(data)))] if rng.random() < 0.2 else data)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_of_damaged_files_nothing_is_made_that_pillow_would_not_make(seed):
+    rng, same, left = np.random.default_rng(100 + seed), 0, 0
+    for _ in range(10):
+        for pixels in pictures(rng):
+            data = written(pixels, **ways(rng))
+            for bad in (damaged(rng, data) for _ in range(8)):
+                try:
+                    head = header.read(bad)
+                except DecodeError:
+                    continue
+                if head.height * head.width > 1 << 20 or not head.usual or not image._ends(bad):
+                    continue
+                got = baseline.read_windows([(bad, (head.height, head.width), (0, 0, head.height, head.width))])[0]
+                left += got is None
+                if got is not None:
+                    same += 1
+                    assert np.array_equal(got, by_pillow(bad)), seed
+    assert same > 50 and left > 50
+
+
+NOT_READ = {
+    "progressive": {"progressive": True},
+    "grey": {"mode": "L"},
+    "four colours": {"mode": "CMYK"},
+    "red, green and blue as they are": {"keep_rgb": True},
+}
+
+
+@pytest.mark.parametrize("kind", NOT_READ)
+def test_other_kinds_are_left_to_a_library(kind, loops):
+    options = dict(NOT_READ[kind])
+    file = io.BytesIO()
+    pillow.fromarray(skimage.data.astronaut()[:90, :70]).convert(options.pop("mode", "RGB")).save(file, "JPEG", **options)
+    assert np.array_equal(image.decode(file.getvalue(), mode="RGB").permute(1, 2, 0).numpy(), by_pillow(file.getvalue()))
+    assert not any(loops)
+
+
+def segment(data, marker):
+    at = 2
+    while data[at + 1] != marker:
+        at += 2 + struct.unpack_from(">H", data, at + 2)[0]
+    return at
+
+
+def other_sampling(data, sampling):
+    at = segment(data, 0xC0)
+    return data[: at + 11] + bytes([sampling]) + data[at + 12 :]
+
+
+@pytest.mark.parametrize("sampling", [0x12, 0x41, 0x14])
+def test_other_samplings_are_left_to_a_library(sampling, loops):
+    """As a frame says them over codes of another: noise, but of the frame's sampling."""
+    data = other_sampling(written(skimage.data.astronaut()[:90, :70], subsampling=0), sampling)
+    assert np.array_equal(image.decode(data).permute(1, 2, 0).numpy(), by_pillow(data))
+    assert not any(loops)
+
+
+def changed(data, marker, at, value):
+    begin = segment(data, marker) + at
+    return data[:begin] + bytes([value]) + data[begin + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("marker", "at", "value"),
+    [
+        (0xDB, 4, 0x10),  # steps of 16 bits
+        (0xDB, 4, 7),  # a table that there cannot be
+        (0xC4, 4, 0x20),
+        (0xC4, 5, 9),  # more codes of one bit than one bit has
+        (0xC0, 3, 16),  # a shorter segment
+        (0xC0, 4, 12),  # bits
+        (0xC0, 9, 1),  # components
+        (0xC0, 12, 3),  # steps that are nowhere
+        (0xDA, 4, 1),
+        (0xDA, 5, 9),  # a component that there is not
+        (0xDA, 6, 0x33),  # codes that are nowhere
+        (0xDA, 12, 5),  # only some numbers
+    ],
+)
+def test_a_header_that_is_not_sound_is_left_to_a_library(marker, at, value):
+    data = changed(written(skimage.data.astronaut()[:90, :70]), marker, at, value)
+    assert baseline.read_windows([(data, (90, 70), (0, 0, 90, 70))]) == [None]
+
+
+def test_no_byte_beyond_a_file_is_needed():
+    """Every shorter file, before memory that would change the picture: it is not sound, or has all that the window needs."""
+    data = written(skimage.data.astronaut()[100:132, 200:240], quality=40)
+    want, accepted = by_pillow(data), 0
+    memory = np.full(len(data) + 64, 0x55, np.uint8)
+    for length in range(1, len(data)):
+        memory[:length] = np.frombuffer(data, np.uint8)[:length]
+        memory[length:] = 0x55
+        got = baseline.read_windows([(memoryview(memory.data)[:length], (32, 40), (0, 0, 10, 40))])[0]
+        if got is not None:
+            accepted += 1
+            assert np.array_equal(got, want[:10])
+    assert 10 < accepted < len(data) // 2 + 200
+
+
+def test_too_few_planes_are_an_answer():
+    data = written(skimage.data.astronaut())
+    source, out = np.frombuffer(data, np.uint8), np.empty(3 * (512 * 512 + 16), np.uint8)
+    files, asked = np.array([[source.ctypes.data, source.size, out.ctypes.data]]), np.array([[0, 0, 512, 512, 512, 512]])
+    assert read(files, asked, 1000).tolist() == [1] and read(files, asked, 3 * 512 * 512).tolist() == [0]
+
+
+def test_a_window_of_many_pixels_is_left_to_a_library(monkeypatch):
+    data = written(skimage.data.astronaut())
+    assert baseline.read_windows([(data, (512, 512), (0, 0, 512, 512))])[0] is not None
+    monkeypatch.setattr(baseline, "_MOST", 1000)
+    assert baseline.read_windows([(data, (512, 512), (0, 0, 512, 512))]) == [None]
+
+
+def test_files_after_one_that_is_not_sound_are_read():
+    good, other = written(skimage.data.astronaut()), written(skimage.data.coffee(), optimize=True)
+    bad = good[: segment(good, 0xDA) + 200] + good[-2:]
+    sizes = {good: (512, 512), other: (400, 600)}
+    found = baseline.read_windows([(d, sizes.get(d, (512, 512)), (5, 6, 70, 80)) for d in (good, bad, other, good, bad, other)])
+    assert found[1] is None and found[4] is None
+    for i, data in ((0, good), (2, other), (3, good), (5, other)):
+        assert np.array_equal(found[i], by_pillow(data)[5:75, 6:86])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_decoding_by_them_turns_and_slices(orientation, subsampling, loops):
+    exif = pillow.Exif()
+    exif[0x0112] = orientation
+    data = written(skimage.data.astronaut()[:201, :173], exif=exif, subsampling=subsampling)
+    upright = np.asarray(pillow.open(io.BytesIO(data)).convert("RGB"))
+    picture = pillow.fromarray(upright)
+    upright = np.asarray(picture if orientation == 1 else picture.transpose(image._UPRIGHT[orientation]))
+    for made in (data, rows.with_rows(data)):
+        head = header.read(made)
+        for window in (None, (17, 30, 101, 64), (150, 100, 20, 60)):
+            top, left, high, wide = window or (0, 0, *upright.shape[:2])
+            want = upright[top : top + high, left : left + wide]
+            assert np.array_equal(image.decode(made, window=window).permute(1, 2, 0).numpy(), want)
+            assert np.array_equal(image.decode_windows([image.Jpeg(made, head, window, True)])[0].permute(1, 2, 0).numpy(), want)
+    assert all(loops) and len(loops) == 12
+
+
+def test_a_whole_picture_is_contiguous_and_a_cut_file_is_still_an_error(loops):
+    data = written(skimage.data.astronaut())
+    assert image.decode(data).is_contiguous() and loops == [True]
+    with pytest.raises(DecodeError, match="truncated"):
+        image.decode(data[:5000])
+    middle = data[:8000] + b"\xff\xd9"  # ends, but too soon: what Pillow makes of it
+    assert torch.equal(image.decode(middle), torch.from_numpy(by_pillow(middle).copy()).permute(2, 0, 1)) and not loops[-1]
+
+
+def test_they_are_compiled_beside_other_work():
+    begun, go = threading.Event(), threading.Event()
+
+    def work(number):
+        begun.set()
+        assert go.wait(60) and number == 5
+
+    beside = compiled.Beside(work)
+    assert not beside.ready(8 * compiled.FEW, 5) and not begun.is_set()
+    assert not beside.ready(1, 5) and begun.wait(60)
+    started = time.monotonic()
+    assert not any(beside.ready(1 << 30, 5) for _ in range(1000)) and time.monotonic() - started < 5  # nobody waits for it
+    go.set()
+    deadline = time.monotonic() + 60
+    while not beside.ready(1, 5) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert beside.ready(0)
+
+
+def test_without_numba_they_are_never_ready(monkeypatch):
+    monkeypatch.setattr(compiled, "numba", lambda: None)
+    ran: list[int] = []
+    beside = compiled.Beside(ran.append)
+    assert not any(beside.ready(1 << 30, 1) for _ in range(3))
+    for thread in threading.enumerate():
+        if thread.name == "vdata-compile":
+            thread.join(60)
+    assert not beside.ready(1) and not ran
+
+
+def test_a_child_forked_while_they_are_compiled_begins_anew():
+    go = threading.Event()
+    beside = compiled.Beside(lambda: go.wait(60))
+    beside.ready(9 * compiled.FEW)
+    while not compiled._busy:
+        time.sleep(0.001)
+    child = os.fork()
+    if not child:
+        os._exit(int(beside.ready(1) or not compiled._shut))  # numba's lock is shut in it: never ready
+    assert os.waitpid(child, 0)[1] == 0
+    go.set()
+
+
+def test_a_loader_reads_by_them_once_they_are_compiled(tmp_path):
+    """In a fresh process: the first pictures by a library, later ones by the loops, all the same."""
+    code = """
+import sys, skimage.data, vdata
+from PIL import Image
+from vdata import compiled, transforms as T
+from vdata.codecs import baseline
+compiled.FEW = 1 << 12
+for i in range(64): Image.fromarray(skimage.data.astronaut()).save(f"{sys.argv[1]}/{i:02}.jpg", "JPEG")
+pipe = vdata.from_folder(sys.argv[1]).apply(T.RandomCrop(200)).batch(16)
+want = [b["image"].clone() for b in pipe.loader(workers=0)]
+import time
+deadline = time.time() + 240
+while not baseline._loops._done and time.time() < deadline: time.sleep(0.05)
+assert baseline._loops._done
+counted = []
+inner = baseline.read_windows
+baseline.read_windows = lambda asked: counted.append(len(asked)) or inner(asked)
+for workers in (0, 2):
+    got = [b["image"].clone() for b in pipe.loader(workers=workers)]
+    assert all((a == b).all() for a, b in zip(want, got, strict=True))
+assert sum(counted) == 128, counted
+print("good")
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=400)
+    assert done.stdout.strip() == "good", done.stderr
+
+
+def test_what_is_kept_of_a_loop_is_no_more_when_any_of_its_files_changes():
+    from vdata.compiled.jpeg import read_windows
+
+    kept = compiled._compiled(read_windows._fn, keep=True)._cache._cache_file
+    names = {name for name, _, _ in kept._source_stamp}
+    assert kept._source_stamp == compiled._stamp() and {"huffman.py", "cosines.py", "jpeg.py", "_instructions.py"} <= names

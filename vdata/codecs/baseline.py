@@ -1,0 +1,57 @@
+"""Windows of baseline JPEGs by loops of our own, where numba is installed (`pip install "vdata-vision[turbo]"`).
+
+Nearly all photographs are such files (sequential, 8 bits, Huffman, three components in one scan, chroma whole or half). Most of a
+library's time goes into codes outside the window; these loops pass over several of them at once. Pixels are libjpeg-turbo's, to the
+bit. Everything else, and everything that is not sound, is left to a library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vdata.codecs.header import Window
+from vdata.compiled import Beside
+from vdata.compiled.colour_planes import MANY
+from vdata.compiled.jpeg import read
+
+_MOST = 1 << 24  # samples in the planes of one window: larger ones are left to a library, which needs no planes
+_AROUND = 2 * 16 + 2 * 16  # pixels that the blocks of a window may stand over on both sides: whole blocks, with their neighbours
+
+Asked = tuple[bytes | memoryview, tuple[int, int], Window]
+
+
+def windows(asked: Sequence[Asked]) -> list[np.ndarray | None]:
+    """uint8 [h, w, 3] of a window (top, left, height, width) of each JPEG (its bytes, its height and width) in its stored frame.
+
+    None for those that are not for these loops, and for all until the loops are compiled, which is done beside other work.
+    """
+    if not asked or not _loops.ready(sum(height * width for _, (height, width), _ in asked), asked[:1]):
+        return [None] * len(asked)
+    return read_windows(asked)
+
+
+def read_windows(asked: Sequence[Asked]) -> list[np.ndarray | None]:
+    """`windows`, whether compiled or not."""
+    files, wanted, outs, most = [], [], [], 0
+    sources = [np.frombuffer(data, np.uint8) for data, _, _ in asked]
+    for source, (_, size, window) in zip(sources, asked, strict=True):
+        out = np.empty(3 * (window[2] * window[3] + MANY), np.uint8)
+        outs.append(out)
+        files.append((_address(source), source.size, _address(out)))
+        wanted.append((*window, *size))
+        samples = 3 * (window[2] + _AROUND) * (window[3] + _AROUND)
+        most = max(most, samples if samples <= _MOST else 0)
+    states = read(np.array(files).reshape(-1, 3), np.array(wanted).reshape(-1, 6), most)
+    return [
+        None if state else out[: -3 * MANY].reshape(window[2], window[3], 3)
+        for state, out, (_, _, window) in zip(states.tolist(), outs, asked, strict=True)
+    ]  # fmt: skip
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+_loops = Beside(read_windows)
