@@ -43,7 +43,7 @@ def read_windows(asked: Sequence[Asked]) -> list[np.ndarray | None]:
         wanted.append((*window, *size))
         samples = 3 * (window[2] + _AROUND) * (window[3] + _AROUND)
         most = max(most, samples if samples <= _MOST else 0)
-    states = read(np.array(files).reshape(-1, 3), np.array(wanted).reshape(-1, 6), most)
+    states = read(np.array(files, np.int64).reshape(-1, 3), np.array(wanted, np.int64).reshape(-1, 6), most)
     return [
         None if state else out[: -3 * MANY].reshape(window[2], window[3], 3)
         for state, out, (_, _, window) in zip(states.tolist(), outs, asked, strict=True)
