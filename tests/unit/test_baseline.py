@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_windows_are_pillows(seed):
     for _ in range(12):
         for pixels in pictures(rng):
             data, (high, wide) = written(pixels, **ways(rng)), pixels.shape[:2]
-            want, asked = by_pillow(data), [(data, (high, wide), cut) for cut in cuts(rng, high, wide)]
+            want, asked = by_pillow(data), [(data, header.read(data), cut) for cut in cuts(rng, high, wide)]
             for (_, _, (top, left, h, w)), got in zip(asked, baseline.read_windows(asked), strict=True):
                 all_of_them += 1
                 if got is not None:
@@ -105,9 +106,28 @@ def test_windows_are_pillows(seed):
 def test_photographs_are_pillows(name, subsampling, optimize):
     pixels = getattr(skimage.data, name)()
     data, rng, (high, wide) = written(pixels, quality=92, subsampling=subsampling, optimize=optimize), np.random.default_rng(7), pixels.shape[:2]
-    want, asked = by_pillow(data), [(data, (high, wide), cut) for cut in cuts(rng, high, wide, 20)]
+    want, asked = by_pillow(data), [(data, header.read(data), cut) for cut in cuts(rng, high, wide, 20)]
     for (_, _, (top, left, h, w)), got in zip(asked, baseline.read_windows(asked), strict=True):
         assert np.array_equal(got, want[top : top + h, left : left + w]), (top, left, h, w)
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_a_list_of_rows_says_where_to_begin(subsampling, monkeypatch):
+    """And is not believed where there is no marker."""
+    data = rows.with_rows(written(skimage.data.astronaut()[:301, :237], subsampling=subsampling))
+    head, want, rng = header.read(data), by_pillow(data), np.random.default_rng(3)
+    assert head.listed
+    begin = segment(data, 0xDA) + 14
+    dark = data[:begin] + bytes(2000) + data[begin + 2000 :]  # of the first rows nothing is left
+    moved = data[:begin] + data[begin:].replace(b"\xff\xd3", b"\xff\xd4")
+    last = (250, 30, 40, 100)
+    assert np.array_equal(baseline.read_windows([(dark, head, last)])[0], want[250:290, 30:130])
+    assert baseline.read_windows([(dark, replace(head, listed=0), last)]) == [None]
+    for cut in cuts(rng, 301, 237, 30):
+        top, left, high, wide = cut
+        assert np.array_equal(baseline.read_windows([(data, head, cut)])[0], want[top : top + high, left : left + wide])
+        got = baseline.read_windows([(moved, head, cut)])[0]
+        assert got is None or np.array_equal(got, want[top : top + high, left : left + wide])
 
 
 def damaged(rng, data):
@@ -130,7 +150,7 @@ def test_of_damaged_files_nothing_is_made_that_pillow_would_not_make(seed):
                     continue
                 if head.height * head.width > 1 << 20 or not head.usual or not image._ends(bad):
                     continue
-                got = baseline.read_windows([(bad, (head.height, head.width), (0, 0, head.height, head.width))])[0]
+                got = baseline.read_windows([(bad, head, (0, 0, head.height, head.width))])[0]
                 left += got is None
                 if got is not None:
                     same += 1
@@ -199,18 +219,19 @@ def changed(data, marker, at, value):
 )
 def test_a_header_that_is_not_sound_is_left_to_a_library(marker, at, value):
     data = changed(written(skimage.data.astronaut()[:90, :70]), marker, at, value)
-    assert baseline.read_windows([(data, (90, 70), (0, 0, 90, 70))]) == [None]
+    head = replace(header.read(written(skimage.data.astronaut()[:90, :70])), usual=True)
+    assert baseline.read_windows([(data, head, (0, 0, 90, 70))]) == [None]
 
 
 def test_no_byte_beyond_a_file_is_needed():
     """Every shorter file, before memory that would change the picture: it is not sound, or has all that the window needs."""
     data = written(skimage.data.astronaut()[100:132, 200:240], quality=40)
-    want, accepted = by_pillow(data), 0
+    want, accepted, head = by_pillow(data), 0, header.read(data)
     memory = np.full(len(data) + 64, 0x55, np.uint8)
     for length in range(1, len(data)):
         memory[:length] = np.frombuffer(data, np.uint8)[:length]
         memory[length:] = 0x55
-        got = baseline.read_windows([(memoryview(memory.data)[:length], (32, 40), (0, 0, 10, 40))])[0]
+        got = baseline.read_windows([(memoryview(memory.data)[:length], head, (0, 0, 10, 40))])[0]
         if got is not None:
             accepted += 1
             assert np.array_equal(got, want[:10])
@@ -220,22 +241,21 @@ def test_no_byte_beyond_a_file_is_needed():
 def test_too_few_planes_are_an_answer():
     data = written(skimage.data.astronaut())
     source, out = np.frombuffer(data, np.uint8), np.empty(3 * (512 * 512 + 16), np.uint8)
-    files, asked = np.array([[source.ctypes.data, source.size, out.ctypes.data]]), np.array([[0, 0, 512, 512, 512, 512]])
+    files, asked = np.array([[source.ctypes.data, source.size, out.ctypes.data]]), np.array([[0, 0, 512, 512, 512, 512, 0]])
     assert read(files, asked, 1000).tolist() == [1] and read(files, asked, 3 * 512 * 512).tolist() == [0]
 
 
 def test_a_window_of_many_pixels_is_left_to_a_library(monkeypatch):
     data = written(skimage.data.astronaut())
-    assert baseline.read_windows([(data, (512, 512), (0, 0, 512, 512))])[0] is not None
+    assert baseline.read_windows([(data, header.read(data), (0, 0, 512, 512))])[0] is not None
     monkeypatch.setattr(baseline, "_MOST", 1000)
-    assert baseline.read_windows([(data, (512, 512), (0, 0, 512, 512))]) == [None]
+    assert baseline.read_windows([(data, header.read(data), (0, 0, 512, 512))]) == [None]
 
 
 def test_files_after_one_that_is_not_sound_are_read():
     good, other = written(skimage.data.astronaut()), written(skimage.data.coffee(), optimize=True)
     bad = good[: segment(good, 0xDA) + 200] + good[-2:]
-    sizes = {good: (512, 512), other: (400, 600)}
-    found = baseline.read_windows([(d, sizes.get(d, (512, 512)), (5, 6, 70, 80)) for d in (good, bad, other, good, bad, other)])
+    found = baseline.read_windows([(d, header.read(d), (5, 6, 70, 80)) for d in (good, bad, other, good, bad, other)])
     assert found[1] is None and found[4] is None
     for i, data in ((0, good), (2, other), (3, good), (5, other)):
         assert np.array_equal(found[i], by_pillow(data)[5:75, 6:86])

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vdata.codecs.header import Window
+from vdata.codecs.header import ROWS, Header, Window
 from vdata.compiled import Beside
 from vdata.compiled.colour_planes import MANY
 from vdata.compiled.jpeg import read
@@ -19,15 +19,15 @@ from vdata.compiled.jpeg import read
 _MOST = 1 << 24  # samples in the planes of one window: larger ones are left to a library, which needs no planes
 _AROUND = 2 * 16 + 2 * 16  # pixels that the blocks of a window may stand over on both sides: whole blocks, with their neighbours
 
-Asked = tuple[bytes | memoryview, tuple[int, int], Window]
+Asked = tuple[bytes | memoryview, Header, Window]
 
 
 def windows(asked: Sequence[Asked]) -> list[np.ndarray | None]:
-    """uint8 [h, w, 3] of a window (top, left, height, width) of each JPEG (its bytes, its height and width) in its stored frame.
+    """uint8 [h, w, 3] of a window (top, left, height, width) of each JPEG in its stored frame.
 
     None for those that are not for these loops, and for all until the loops are compiled, which is done beside other work.
     """
-    if not asked or not _loops.ready(sum(height * width for _, (height, width), _ in asked), asked[:1]):
+    if not asked or not _loops.ready(sum(head.height * head.width for _, head, _ in asked), asked[:1]):
         return [None] * len(asked)
     return read_windows(asked)
 
@@ -36,14 +36,14 @@ def read_windows(asked: Sequence[Asked]) -> list[np.ndarray | None]:
     """`windows`, whether compiled or not."""
     files, wanted, outs, most = [], [], [], 0
     sources = [np.frombuffer(data, np.uint8) for data, _, _ in asked]
-    for source, (_, size, window) in zip(sources, asked, strict=True):
+    for source, (_, head, window) in zip(sources, asked, strict=True):
         out = np.empty(3 * (window[2] * window[3] + MANY), np.uint8)
         outs.append(out)
         files.append((_address(source), source.size, _address(out)))
-        wanted.append((*window, *size))
+        wanted.append((*window, head.height, head.width, head.listed + len(ROWS) if head.listed else 0))
         samples = 3 * (window[2] + _AROUND) * (window[3] + _AROUND)
         most = max(most, samples if samples <= _MOST else 0)
-    states = read(np.array(files, np.int64).reshape(-1, 3), np.array(wanted, np.int64).reshape(-1, 6), most)
+    states = read(np.array(files, np.int64).reshape(-1, 3), np.array(wanted, np.int64).reshape(-1, 7), most)
     return [
         None if state else out[: -3 * MANY].reshape(window[2], window[3], 3)
         for state, out, (_, _, window) in zip(states.tolist(), outs, asked, strict=True)

@@ -87,9 +87,10 @@ def decode(
         if head.kind == "png" and head.depth == 16 and head.colour in png16.RAW_MODES:
             samples = _colour16(data, head, window, orient)
         else:
-            needed, turn = _needed(data, head, window, orient), head.orientation if orient else 1
-            if head.usual and _ends(data) and (pixels := baseline.windows([_for_loops(needed)])[0]) is not None:
+            stored, turn = _stored(head, window, orient), head.orientation if orient else 1
+            if head.usual and _ends(data) and (pixels := baseline.windows([(data, head, stored)])[0]) is not None:
                 return planes(torch.from_numpy(_upright(pixels, turn)).permute(2, 0, 1))
+            needed = _needed(data, head, stored)
             samples = _samples(_converted(_part(_opened(*needed), needed[2], turn), mode))
             if mode == "unchanged" and head.depth > 8 and samples.dtype == torch.uint8:
                 told = f"Pillow reads this {head.kind.upper()} of {head.depth} bits a sample only as 8 bits"
@@ -108,32 +109,28 @@ class Jpeg(NamedTuple):
 
 def decode_windows(asked: Sequence[Jpeg]) -> list[Tensor]:
     """`decode` of windows of JPEGs in mode "RGB", the pixels as they lie in memory: [3, H, W] as a view of [H, W, 3]."""
-    parts = [_needed(*jpeg) for jpeg in asked]
-    quick = [i for i, (_, head, _) in enumerate(parts) if head.usual and _ends(asked[i].data)]
-    found = dict(zip(quick, baseline.windows([_for_loops(parts[i]) for i in quick]), strict=True))
-    rest = [i for i in quick if found[i] is None]
-    found.update(zip(rest, turbo.windows([(parts[i][0], parts[i][2]) for i in rest]), strict=True))
+    for _, head, _, _ in asked:
+        header.check_pixels(head.height, head.width)
+    stored = [_stored(head, window, orient) for _, head, window, orient in asked]
+    quick = [i for i, (data, head, _, _) in enumerate(asked) if head.usual and _ends(data)]
+    found = dict(zip(quick, baseline.windows([(*asked[i][:2], stored[i]) for i in quick]), strict=True))
+    needed = {i: _needed(*asked[i][:2], stored[i]) for i in range(len(asked)) if found.get(i) is None}
+    rest = [i for i in quick if i in needed]
+    found.update(zip(rest, turbo.windows([(needed[i][0], needed[i][2]) for i in rest]), strict=True))
     out = []
-    for i, (jpeg, part) in enumerate(zip(asked, parts, strict=True)):
+    for i, jpeg in enumerate(asked):
         turn = jpeg.head.orientation if jpeg.orient else 1
         if (pixels := found.get(i)) is not None:
             pixels = _upright(pixels, turn)
         else:
-            pixels = np.array(_converted(_part(_opened(*part), part[2], turn), "RGB"))
+            pixels = np.array(_converted(_part(_opened(*needed[i]), needed[i][2], turn), "RGB"))
         out.append(torch.from_numpy(pixels).permute(2, 0, 1))
     return out
 
 
-def _needed(data: bytes | memoryview, head: Header, window: Window | None, orient: bool) -> tuple[bytes | memoryview, Header, Window]:
-    """The file, its header and the window where it is stored; of a JPEG that lists its rows only those that the window needs."""
-    header.check_pixels(head.height, head.width)
-    stored = _stored(head, window, orient)
+def _needed(data: bytes | memoryview, head: Header, stored: Window) -> tuple[bytes | memoryview, Header, Window]:
+    """The file, its header and the window; of a JPEG that lists its rows only those that the window needs."""
     return rows.sliced(data, head, stored) if head.listed and _ends(data) else (data, head, stored)
-
-
-def _for_loops(needed: tuple[bytes | memoryview, Header, Window]) -> baseline.Asked:
-    data, head, window = needed
-    return data, (head.height, head.width), window
 
 
 def decode_reduced(jpeg: Jpeg, size: tuple[int, int], interpolation: str, by: int) -> Tensor:

@@ -106,7 +106,8 @@ def read_blocks(data, at, end, restart, across, window, parts, codes, passes, li
     """The samples of the blocks in `window`.
 
     data     uint8, a scan from `at` on, `end` behind the file's last byte; restart: MCUs between markers, or 0; across: MCUs in a row
-    window   int64 [5]: first row of MCUs, last one, first column, last one; 1 if the last row is the picture's: then its end has to follow
+    window   int64 [6]: first row of MCUs, last one, first column, last one; 1 if the last row is the picture's: then its end has to
+             follow; the row that begins at `at`, behind a marker if it is not 0
     parts    int64 [blocks of an MCU, 7]: component, its tables for DC and for AC; where in `planes` it begins, how far that is
              to the next row of MCUs, to the next MCU, and to the next row of samples
     codes, passes, limits, firsts, symbols   as `read_table` has them
@@ -114,10 +115,10 @@ def read_blocks(data, at, end, restart, across, window, parts, codes, passes, li
     steps    int16 [components * 64]: what numbers are multiplied by
     block    int16 [72], before int64 [components]: 0; planes uint8: written. state int64 [1]: 1 where the file is not sound
     """
-    ahead, bits, padded, left, mark = _0, _0, _0, U(restart), _0
+    ahead, bits, padded, left, mark = _0, _0, _0, U(restart), U(window[_5])
     at, end = U(at), U(end)
     top, bottom, west, east, last = window[_0], window[_1], window[U(2)], window[_3], window[_4]
-    for row in range(bottom + 1):
+    for row in range(window[_5], bottom + 1):
         for column in range(across):
             if row == bottom and column > east and not last:
                 return

@@ -36,7 +36,8 @@ def read(files: np.ndarray, asked: np.ndarray, planes: int) -> np.ndarray:
     """Read windows; int64 [n]: 0 where it is done, 1 of a file that is not for these loops, or not sound, or needs more than `planes` samples.
 
     files    int64 [n, 3]: address of a file's bytes, how many, and the address of height * width * 3 + 3 * MANY bytes for its pixels
-    asked    int64 [n, 6]: top, left, height and width of a window inside the picture; the height and width that the header says
+    asked    int64 [n, 7]: top, left, height and width of a window inside the picture; the height and width that the header says; the byte
+             from which on the file lists (uint32, big end first) where each row of MCUs begins, behind a marker, or 0
     """
     states = np.zeros(len(files), np.int64)
     tables = (
@@ -63,7 +64,7 @@ def read_windows(files, asked, texts, order, codes, passes, limits, firsts, plan
     """What `read` says; texts uint8 [4, TABLES, 272]: 0. The other arrays are written over."""
     zero, one, four = U(0), U(1), U(4)
     counts, symbols, kept, steps = texts[0], texts[1], texts[2], np.zeros((4, 64), np.int16)
-    about, state, window, inner, chroma = np.zeros(_ABOUT, np.int64), np.zeros(1, np.int64), np.zeros(5, np.int64), np.zeros(6, np.int64), np.zeros(4, np.int64)
+    about, state, window, inner, chroma = np.zeros(_ABOUT, np.int64), np.zeros(1, np.int64), np.zeros(6, np.int64), np.zeros(6, np.int64), np.zeros(4, np.int64)
     scales, block, before = np.zeros(192, np.int16), np.zeros(72, np.int16), np.zeros(3, np.int64)
     starts, strides, finer = np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros(2, np.int64)
     for f in range(U(files.shape[0])):
@@ -106,11 +107,20 @@ def read_windows(files, asked, texts, order, codes, passes, limits, firsts, plan
                     parts[p, U(3)] = starts[c] + 8 * (y * strides[c] + x)
                     parts[p, four], parts[p, U(5)], parts[p, U(6)] = 8 * tall * strides[c], 8 * broad, strides[c]
                     p += one
+        across, begin = -(-asked[f, U(5)] // (8 * right)), about[U(_BEGIN)]
+        window[U(5)], entry = 0, asked[f, U(6)] + 4 * window[zero]
+        if asked[f, U(6)] > 0 and window[zero] > 0 and about[U(_RESTART)] == across and entry + 4 <= begin:
+            listed = 0
+            for j in range(U(4)):
+                listed = listed << 8 | INT(data[U(entry) + j])
+            # A tool that wrote the file anew may have moved its rows.
+            if begin <= listed - 2 and listed < data.size and data[U(listed - 2)] == 255 and data[U(listed - 1)] == 0xD0 + ((window[zero] - 1) & 7):
+                window[U(5)], begin = window[zero], listed
         block[:] = 0
         before[:] = 0
         read_blocks(
-            data, about[U(_BEGIN)], data.size, about[U(_RESTART)], -(-asked[f, U(5)] // (8 * right)), window, parts, codes, passes, limits,
-            firsts, symbols, order, scales, block, before, planes, state,
+            data, begin, data.size, about[U(_RESTART)], across, window, parts, codes, passes, limits, firsts, symbols, order, scales, block,
+            before, planes, state,
         )  # fmt: skip
         if state[zero]:
             continue
