@@ -129,6 +129,9 @@ def loop(fn: Callable[..., None]) -> Loop:
     return Loop(fn)
 
 
+MANY = 32 * FEW  # numbers: with fewer a thread that compiles would only be in the way of a first batch
+
+
 class Beside:
     """Loops that take seconds to compile, or to read: done in a thread beside other work, which goes on the plain way until then."""
 
@@ -140,7 +143,7 @@ class Beside:
         if self._done:
             return not _shut
         self._seen += numbers
-        if self._seen > 8 * FEW and self._process != os.getpid() and not _shut:  # a forked child has not its parent's thread
+        if self._seen > MANY and self._process != os.getpid() and not _shut:  # a forked child has not its parent's thread
             self._process = os.getpid()
             threading.Thread(target=self._run, args=arguments, name="vdata-compile").start()
         return False

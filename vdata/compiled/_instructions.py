@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 from inspect import Parameter, Signature, signature
-from typing import Any
+from typing import Any, cast
 
 
 class Found:
@@ -18,9 +18,9 @@ class Found:
     def _numba_type_(self) -> Any:  # numba asks
         from numba.core.registry import cpu_target
 
-        found = self._find()
-        cpu_target.typing_context.refresh()
-        return cpu_target.typing_context.resolve_value_type(found)
+        found, typing = self._find(), cast(Any, cpu_target).typing_context
+        typing.refresh()
+        return typing.resolve_value_type(found)
 
 
 class Instruction(Found):
