@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
+import itertools
+import mmap
 import os
 import struct
 import subprocess
@@ -125,7 +128,11 @@ def test_a_list_of_rows_says_where_to_begin(subsampling, monkeypatch):
     head, want, rng = header.read(data), by_pillow(data), np.random.default_rng(3)
     assert head.listed
     begin = segment(data, 0xDA) + 14
-    dark = data[:begin] + bytes(2000) + data[begin + 2000 :]  # of the first rows nothing is left
+    starts = struct.unpack_from(">12I", data, head.listed + len(header.ROWS))
+    dark = bytearray(data)
+    for first, following in itertools.pairwise(starts):  # of the first rows nothing is left
+        dark[first : following - 2] = bytes(following - 2 - first)
+    dark = bytes(dark)
     moved = data[:begin] + data[begin:].replace(b"\xff\xd3", b"\xff\xd4")
     last = (250, 30, 40, 100)
     assert np.array_equal(by_loops(dark, head, last), want[250:290, 30:130])
@@ -222,6 +229,9 @@ def changed(data, marker, at, value):
         (0xDA, 5, 9),  # a component that there is not
         (0xDA, 6, 0x33),  # codes that are nowhere
         (0xDA, 12, 5),  # only some numbers
+        (0xDA, 2, 1),  # a longer segment
+        (0xC4, 1, 0xDE),  # markers that an image of this kind has not
+        (0xDB, 1, 0xF1),
     ],
 )
 def test_a_header_that_is_not_sound_is_left_to_a_library(marker, at, value):
@@ -245,10 +255,43 @@ def test_no_byte_beyond_a_file_is_needed():
     assert 10 < accepted < len(data) // 2 + 200
 
 
+@pytest.fixture
+def guarded():
+    """Bytes whose last one is followed by memory that ends the process when it is touched."""
+    libc, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
+    kept = []
+
+    def place(content):
+        pages = -(-len(content) // page) + 1
+        memory = mmap.mmap(-1, pages * page)
+        kept.append(memory)
+        whole = np.frombuffer(memory, np.uint8)
+        end = whole.ctypes.data + (pages - 1) * page
+        assert not libc.mprotect(ctypes.c_void_p(end), ctypes.c_size_t(page), 0), ctypes.get_errno()
+        part = whole[(pages - 1) * page - len(content) : (pages - 1) * page]
+        part[:] = np.frombuffer(content, np.uint8)
+        return part
+
+    return place
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_nothing_beyond_files_and_pixels_is_touched(subsampling, guarded):
+    pixels = skimage.data.astronaut()[100:157, 200:261]
+    data, rng = written(pixels, quality=60, subsampling=subsampling), np.random.default_rng(5)
+    ends = [len(data), *rng.integers(segment(data, 0xDA), len(data), 20).tolist()]
+    for bad in (data[:end] for end in ends):
+        source = guarded(bad)
+        for window in cuts(rng, 57, 61, 6):
+            out = guarded(bytes(3 * (window[2] * window[3] + 16)))
+            state = read(np.array([[source.ctypes.data, source.size, out.ctypes.data]]), np.array([[*window, 57, 61, 0, 0]]), 3 * 200 * 200)
+            assert bad != data or not state[0]
+
+
 def test_too_few_planes_are_an_answer():
     data = written(skimage.data.astronaut())
     source, out = np.frombuffer(data, np.uint8), np.empty(3 * (512 * 512 + 16), np.uint8)
-    files, asked = np.array([[source.ctypes.data, source.size, out.ctypes.data]]), np.array([[0, 0, 512, 512, 512, 512, 0]])
+    files, asked = np.array([[source.ctypes.data, source.size, out.ctypes.data]]), np.array([[0, 0, 512, 512, 512, 512, 0, 0]])
     assert read(files, asked, 1000).tolist() == [1] and read(files, asked, 3 * 512 * 512).tolist() == [0]
 
 
@@ -257,6 +300,61 @@ def test_a_window_of_many_pixels_is_left_to_a_library(monkeypatch):
     assert baseline.read_windows([(data, header.read(data), (0, 0, 512, 512))])[0] is not None
     monkeypatch.setattr(baseline, "_MOST", 1000)
     assert baseline.read_windows([(data, header.read(data), (0, 0, 512, 512))]) == [None]
+
+
+def with_codes(data, kind, counts, symbols):
+    """The file with another table."""
+    content = bytes([kind, *counts, *symbols])
+    at = segment(data, 0xDA)
+    return data[:at] + b"\xff\xc4" + struct.pack(">H", 2 + len(content)) + content + data[at:]
+
+
+@pytest.mark.parametrize(
+    ("counts", "symbols"),
+    [
+        ([255] + [0] * 15, [3] * 255),
+        ([2] + [0] * 15, [0, 1]),  # a code of ones alone
+        ([0, 4] + [0] * 14, [0, 1, 2, 3]),
+        ([1, 1, 3] + [0] * 13, [0, 1, 2, 3, 4]),
+        ([0, 1] + [0] * 14, [16]),  # a DC of more than 15 bits
+    ],
+)
+@pytest.mark.parametrize("kind", [0x00, 0x10])
+def test_codes_that_there_cannot_be_are_refused_in_every_file_of_a_call(counts, symbols, kind):
+    good = written(skimage.data.astronaut()[:90, :70])
+    bad = with_codes(good, kind, counts, symbols)
+    if not (kind == 0x10 and symbols == [16]):
+        with pytest.raises(OSError, match="broken"):
+            by_pillow(bad)
+    head, window = header.read(good), (60, 0, 30, 70)
+    found = baseline.read_windows([(data, head, window) for data in (bad, bad, good, bad, bad)])
+    assert [pixels is not None for pixels in found] == [False, False, True, False, False]
+
+
+def test_colours_named_behind_the_frame_are_seen(loops):
+    data = written(skimage.data.astronaut()[:90, :70])
+    data, at = data[:2] + data[segment(data, 0xDB) :], 0
+    at = segment(data, 0xDA)
+    data = data[:at] + b"\xff\xee" + struct.pack(">H5sHHHB", 14, b"Adobe", 100, 0, 0, 0) + data[at:]
+    assert np.array_equal(image.decode(data).permute(1, 2, 0).numpy(), by_pillow(data)) and loops == [False]
+
+
+def test_a_list_of_rows_that_is_not_in_order_is_not_believed():
+    data = rows.with_rows(written(skimage.data.astronaut()[:201, :173], subsampling=0))
+    head, want = header.read(data), by_pillow(data)
+    at = head.listed + len(header.ROWS)
+    swapped = bytearray(data)
+    swapped[at + 4 * 3 : at + 4 * 4], swapped[at + 4 * 11 : at + 4 * 12] = data[at + 4 * 11 : at + 4 * 12], data[at + 4 * 3 : at + 4 * 4]
+    for top in range(0, 190, 9):
+        assert np.array_equal(by_loops(bytes(swapped), head, (top, 5, 10, 100)), want[top : top + 10, 5:105])
+
+
+def test_sides_that_libjpeg_refuses_are_left_to_it():
+    data = written(np.zeros((8, 8, 3), np.uint8))
+    for at, value in ((5, 65501), (7, 65535)):
+        begin = segment(data, 0xC0) + at
+        wide = data[:begin] + struct.pack(">H", value) + data[begin + 2 :]
+        assert baseline.read_windows([(wide, header.read(wide), (0, 0, 8, 8))]) == [None]
 
 
 def test_files_after_one_that_is_not_sound_are_read():
@@ -305,37 +403,37 @@ def test_they_are_compiled_beside_other_work():
         assert go.wait(60) and number == 5
 
     beside = compiled.Beside(work)
-    assert not beside.ready(compiled.MANY, 5) and not begun.is_set()
-    assert not beside.ready(1, 5) and begun.wait(60)
+    assert not beside.ready(compiled.MANY, lambda: 5) and not begun.is_set()
+    assert not beside.ready(1, lambda: 5) and begun.wait(60)
     started = time.monotonic()
-    assert not any(beside.ready(1 << 30, 5) for _ in range(1000)) and time.monotonic() - started < 5  # nobody waits for it
+    assert not any(beside.ready(1 << 30, lambda: 5) for _ in range(1000)) and time.monotonic() - started < 5  # nobody waits for it
     go.set()
     deadline = time.monotonic() + 60
-    while not beside.ready(1, 5) and time.monotonic() < deadline:
+    while not beside.ready(1, lambda: 5) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert beside.ready(0)
+    assert beside.ready(0, lambda: 5)
 
 
 def test_without_numba_they_are_never_ready(monkeypatch):
     monkeypatch.setattr(compiled, "numba", lambda: None)
     ran: list[int] = []
     beside = compiled.Beside(ran.append)
-    assert not any(beside.ready(1 << 30, 1) for _ in range(3))
+    assert not any(beside.ready(1 << 30, lambda: 1) for _ in range(3))
     for thread in threading.enumerate():
         if thread.name == "vdata-compile":
             thread.join(60)
-    assert not beside.ready(1) and not ran
+    assert not beside.ready(1, lambda: 1) and not ran
 
 
 def test_a_child_forked_while_they_are_compiled_begins_anew():
     go = threading.Event()
-    beside = compiled.Beside(lambda: go.wait(60))
-    beside.ready(compiled.MANY + 1)
+    beside = compiled.Beside(lambda given: go.wait(60))
+    beside.ready(compiled.MANY + 1, lambda: 0)
     while not compiled._busy:
         time.sleep(0.001)
     child = os.fork()
     if not child:
-        os._exit(int(beside.ready(1) or not compiled._shut))  # numba's lock is shut in it: never ready
+        os._exit(int(beside.ready(1, lambda: 0) or not compiled._shut))  # numba's lock is shut in it: never ready
     assert os.waitpid(child, 0)[1] == 0
     go.set()
 
@@ -368,9 +466,44 @@ print("good")
     assert done.stdout.strip() == "good", done.stderr
 
 
+@pytest.mark.parametrize("kinds", [".nbc", ".nbi"])
+def test_damaged_caches_of_loops_within_one_cost_a_warning(kinds, tmp_path):
+    (tmp_path / "nested.py").write_text("""
+import sys, warnings, numpy as np
+from vdata.compiled import loop
+@loop
+def inner(x):
+    for i in range(x.size): x[i] += 1
+@loop
+def outer(x):
+    inner(x)
+    inner(x)
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    x = np.zeros(3)
+    outer(x)
+    inner(x)
+assert x.tolist() == [3, 3, 3]
+print(sum("compiles it anew" in str(w.message) for w in told))
+""")
+
+    def run():
+        done = subprocess.run([sys.executable, tmp_path / "nested.py"], capture_output=True, text=True, timeout=300, env=environment)
+        assert not done.returncode, done.stderr
+        return int(done.stdout)
+
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+    assert run() == 0
+    kept = [file for file in tmp_path.rglob("*") if file.suffix == kinds]
+    assert len(kept) == 2
+    for file in kept:
+        file.write_bytes(file.read_bytes()[:20])
+    assert run() == 1
+
+
 def test_what_is_kept_of_a_loop_is_no_more_when_any_of_its_files_changes():
     from vdata.compiled.jpeg import read_windows
 
-    kept = compiled._compiled(read_windows._fn, keep=True)._cache._cache_file
+    kept = compiled._compiled(read_windows._fn)._cache._cache_file
     names = {name for name, _, _ in kept._source_stamp}
     assert kept._source_stamp == compiled._stamp() and {"huffman.py", "cosines.py", "jpeg.py", "_instructions.py"} <= names

@@ -11,7 +11,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache, update_wrapper
 from typing import Any
 
@@ -58,6 +58,10 @@ def numba() -> Any:
 FEW = 1 << 21  # numbers: the plain way with fewer takes less time than the compiler, or reading what it has kept
 
 
+_all: list[Loop] = []
+_keeps = True  # whether numba keeps what it compiles
+
+
 class Loop:
     """A function of numbers and flat arrays, compiled at its first call."""
 
@@ -67,6 +71,7 @@ class Loop:
         self._fn, self._seen = fn, 0
         self._compiled: Any = None
         self._known: set[tuple[Any, ...]] = set()  # kinds of arguments that it is compiled for
+        _all.append(self)
 
     def pays(self, numbers: int) -> bool:
         """Whether to call it for so many numbers: after a few were done the plain way, and where there is a compiler."""
@@ -87,34 +92,41 @@ class Loop:
 
     def _first(self, arguments: tuple[Any, ...]) -> None:
         """Compile, or read what was kept, and run."""
-        self._compiled = self._compiled or _compiled(self._fn, keep=True)
+        global _keeps
+        self._compiled = self._compiled or _compiled(self._fn)
         try:
             self._compiled(*arguments)
         except Exception as error:  # before it ran: what was kept is damaged (a pickle raises what it likes), or cannot be kept
             told = f"numba cannot keep what it compiles, or read what it kept ({type(error).__name__}: {error}): every process compiles it anew"
             warnings.warn(f"{told}. Make room, or delete *.nbi and *.nbc in its cache folder", RuntimeWarning, stacklevel=4)
-            self._compiled = _compiled(self._fn, keep=False)
+            _keeps = False
+            for other in _all:  # it may have been one within this
+                other._compiled = None
+                other._known.clear()
+            self._compiled = _compiled(self._fn)
             self._compiled(*arguments)
 
     @property
     def _numba_type_(self) -> Any:  # numba asks when it compiles a loop that calls this one
-        self._compiled = self._compiled or _compiled(self._fn, keep=True)
+        self._compiled = self._compiled or _compiled(self._fn)
         return numba().typeof(self._compiled)
 
     def __reduce__(self) -> str:
         return self.__qualname__
 
 
-def _compiled(fn: Callable[..., None], keep: bool) -> Any:
+def _compiled(fn: Callable[..., None]) -> Any:
     # Numbers divide as numpy's do: a division that may raise cannot be done eight at a time.
     how = {"nogil": True, "error_model": "numpy"}
-    try:
-        made = numba().njit(cache=keep, **how)(fn)
-    except RuntimeError:  # numba finds no folder to keep it in
-        return numba().njit(**how)(fn)
-    if keep:  # A loop has others within it: what is kept is of no use when any of these files has changed, not its own alone.
-        made._cache._cache_file._source_stamp = _stamp()
-    return made
+    if _keeps:
+        try:
+            made = numba().njit(cache=True, **how)(fn)
+            # A loop has others within it: what is kept is of no use when any of these files has changed, not its own alone.
+            made._cache._cache_file._source_stamp = _stamp()
+            return made
+        except (RuntimeError, OSError, AttributeError):  # no folder to keep it in; files in an archive; a numba that does it in another way
+            pass
+    return numba().njit(**how)(fn)
 
 
 @lru_cache(None)
@@ -138,18 +150,19 @@ class Beside:
     def __init__(self, work: Callable[..., object]):
         self._work, self._seen, self._process, self._done = work, 0, 0, False
 
-    def ready(self, numbers: int, *arguments: Any) -> bool:
-        """Whether all is compiled; after some numbers a thread is begun, which calls `work(*arguments)` once. It never waits."""
+    def ready(self, numbers: int, given: Callable[[], Any]) -> bool:
+        """Whether all is compiled; after some numbers a thread is begun, which calls `work(given())` once. It never waits."""
         if self._done:
             return not _shut
         self._seen += numbers
         if self._seen > MANY and self._process != os.getpid() and not _shut:  # a forked child has not its parent's thread
             self._process = os.getpid()
-            threading.Thread(target=self._run, args=arguments, name="vdata-compile").start()
+            with suppress(RuntimeError):  # no more threads, or the interpreter ends
+                threading.Thread(target=self._run, args=(given(),), name="vdata-compile").start()
         return False
 
-    def _run(self, *arguments: Any) -> None:
+    def _run(self, given: Any) -> None:
         if numba() is not None:
             with _alone():
-                self._work(*arguments)
+                self._work(given)
                 self._done = True

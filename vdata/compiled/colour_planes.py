@@ -10,8 +10,8 @@ from vdata.compiled import loop
 from vdata.compiled._instructions import Instruction
 
 U, U8, INT, SHORT = np.uintp, np.uint8, np.int64, np.int16
-MANY = 16  # pixels at once: so much is read, and written, beyond the last
-_0, _1, _2, _3, _MANY = U(0), U(1), U(2), U(3), U(MANY)
+AT_ONCE = 16  # pixels at once: so much is read, and written, beyond the last
+_0, _1, _2, _3, _AT_ONCE = U(0), U(1), U(2), U(3), U(AT_ONCE)
 
 
 def _nothing(luma: Any, at: Any, blue: Any, blue_at: Any, red: Any, red_at: Any, out: Any, place: Any) -> Any:
@@ -24,10 +24,10 @@ def _write(b: Any, luma: Any, at: Any, blue: Any, blue_at: Any, red: Any, red_at
     from llvmlite import ir
 
     byte, long = ir.IntType(8), ir.IntType(32)
-    bytes_, longs = ir.VectorType(byte, MANY), ir.VectorType(long, MANY)
+    bytes_, longs = ir.VectorType(byte, AT_ONCE), ir.VectorType(long, AT_ONCE)
 
     def every(number: int) -> Any:
-        return ir.Constant(longs, [number] * MANY)
+        return ir.Constant(longs, [number] * AT_ONCE)
 
     def load(pointer: Any, index: Any) -> Any:
         return b.zext(b.load(b.bitcast(b.gep(pointer, [index]), bytes_.as_pointer()), align=1), longs)
@@ -49,10 +49,10 @@ def _write(b: Any, luma: Any, at: Any, blue: Any, blue_at: Any, red: Any, red_at
         plus(b.sub(y, cr), b.sub(b.mul(cr, every(65536 - 46802)), b.mul(cb, every(22554)))),
         plus(b.add(y, b.add(cb, cb)), times(cb, 1.77200, 2)),
     ]
-    mask = [ir.Constant(ir.VectorType(long, 2 * MANY), list(range(2 * MANY)))]
+    mask = [ir.Constant(ir.VectorType(long, 2 * AT_ONCE), list(range(2 * AT_ONCE)))]
     two, third = b.shuffle_vector(colours[0], colours[1], mask[0]), b.shuffle_vector(colours[2], colours[2], mask[0])
-    woven = [(i % 3) * MANY + i // 3 for i in range(3 * MANY)]
-    pixels = b.shuffle_vector(two, third, ir.Constant(ir.VectorType(long, 3 * MANY), woven))
+    woven = [(i % 3) * AT_ONCE + i // 3 for i in range(3 * AT_ONCE)]
+    pixels = b.shuffle_vector(two, third, ir.Constant(ir.VectorType(long, 3 * AT_ONCE), woven))
     b.store(pixels, b.bitcast(b.gep(out, [place]), pixels.type.as_pointer()), align=1)
 
 
@@ -61,13 +61,13 @@ coloured: Any = Instruction(_nothing, _write)  # 16 pixels of luma[at], blue[blu
 
 @loop
 def colour(planes, starts, strides, finer, window, chroma, line, blue, red, out):
-    """A window of pixels: out uint8 [height * width * 3 + 3 * MANY].
+    """A window of pixels: out uint8 [height * width * 3 + 3 * AT_ONCE].
 
-    planes   uint8: luma, blue and red from `starts` int64 [3] on, `strides` int64 [3] from row to row, MANY more bytes behind them
+    planes   uint8: luma, blue and red from `starts` int64 [3] on, `strides` int64 [3] from row to row, AT_ONCE more bytes behind them
     finer    int64 [2]: how many rows, and columns, of pixels a sample of chroma has: 1 1, 1 2 or 2 2
     window   int64 [6]: row and column of its first pixel in `planes`; its height and width; its row and column in the picture
     chroma   int64 [4]: the row and column, in the picture's chroma, of the first sample in `planes`; how many rows and columns it has
-    line     int16 [samples in a row of `planes` + 2], blue and red uint8, twice as many + MANY: written over
+    line     int16 [samples in a row of `planes` + 2], blue and red uint8, twice as many + AT_ONCE: written over
     """
     high, wide, left = window[_2], U(window[_3]), window[U(5)]
     first, last = left, left
@@ -78,7 +78,7 @@ def colour(planes, starts, strides, finer, window, chroma, line, blue, red, out)
         at, place = U(starts[_0] + (window[_0] + i) * strides[_0] + window[_1]), U(i) * wide * _3
         if finer[_1] == 1:
             blue_at, red_at = U(starts[_1] + (window[_0] + i) * strides[_1] + window[_1]), U(starts[_2] + (window[_0] + i) * strides[_2] + window[_1])
-            for j in range(_0, wide, _MANY):
+            for j in range(_0, wide, _AT_ONCE):
                 coloured(planes, at + j, planes, blue_at + j, planes, red_at + j, out, place + _3 * j)
             continue
         row = window[U(4)] + i
@@ -105,5 +105,5 @@ def colour(planes, starts, strides, finer, window, chroma, line, blue, red, out)
                 for j in range(count):
                     wider[_2 * j] = U8((3 * line[_1 + j] + line[j] + 1) >> 2)
                     wider[_2 * j + _1] = U8((3 * line[_1 + j] + line[_2 + j] + 2) >> 2)
-        for j in range(_0, wide, _MANY):
+        for j in range(_0, wide, _AT_ONCE):
             coloured(planes, at + j, blue, skipped + j, red, skipped + j, out, place + _3 * j)

@@ -2,7 +2,7 @@
 
 The algorithm is that of Loeffler, Ligtenberg and Moschytz ("Practical fast 1-D DCT algorithms with 11 multiplications", 1989) in
 whole numbers, 13 bits behind the point, 2 of them kept between columns and rows, as libjpeg's accurate one ("islow") has it: its
-pixels are the same, to the bit, also where damage makes 16 bits run over.
+pixels are the same, to the bit.
 """
 
 from __future__ import annotations
@@ -56,6 +56,15 @@ class _Eight:
             rows = [self.b.shuffle_vector(rows[i], rows[i + 4], mask) for i in range(4) for mask in masks]
         return rows
 
+    def below(self, rows: list[Any], limit: int) -> Any:
+        """Whether no number is `limit` (a power of two) or more, or less than -limit."""
+        beyond = self.all(self.words, 0)
+        for row in rows:
+            beyond = self.b.or_(beyond, self.b.add(row, self.all(self.words, limit)))
+        few = self.b.icmp_unsigned("==", self.b.lshr(beyond, self.all(self.words, limit.bit_length())), self.all(self.words, 0))
+        every = self.b.bitcast(few, self.ir.IntType(8))
+        return self.b.icmp_unsigned("==", every, self.ir.Constant(every.type, 255))
+
     def line(self, c: list[Any], shift: int) -> list[Any]:
         """One dimension of eight lines at once: 16 bits each, from 16 bits each."""
         add, sub, times = self.b.add, self.b.sub, self.times
@@ -89,15 +98,14 @@ def _write(builder: Any, block: Any, steps: Any, table: Any, out: Any, place: An
     eight = _Eight(builder)
     steps = eight.at(steps, table)
     rows = [builder.mul(eight.load(block, 8 * i), eight.load(steps, 8 * i)) for i in range(8)]
-    columns = eight.turned(eight.line(rows, _BITS - _KEPT))
-    for i, row in enumerate(eight.turned(eight.line(columns, _BITS + _KEPT + 3))):
+    half = eight.line(rows, _BITS - _KEPT)
+    for i, row in enumerate(eight.turned(eight.line(eight.turned(half), _BITS + _KEPT + 3))):
         pixels = builder.add(eight.clamped(row, -128, 127), eight.all(eight.words, 128))
         line = builder.mul(stride, eight.ir.Constant(stride.type, i))
         eight.store(builder.trunc(pixels, eight.bytes), eight.at(eight.at(out, place), line))
     for i in range(8):
         eight.store(eight.all(eight.words, 0), eight.at(block, 8 * i))
-    large = builder.icmp_unsigned(">=", builder.add(rows[0], eight.all(eight.words, 1 << 13)), eight.all(eight.words, 1 << 14))
-    return builder.icmp_unsigned("==", builder.bitcast(large, eight.ir.IntType(8)), eight.ir.Constant(eight.ir.IntType(8), 0))
+    return builder.and_(eight.below(rows, 1 << 13), eight.below(half, 1 << 14))
 
 
 def _whether(block: Any, steps: Any, table: Any, out: Any, place: Any, stride: Any) -> Any:
@@ -107,5 +115,5 @@ def _whether(block: Any, steps: Any, table: Any, out: Any, place: Any, stride: A
 
 
 # int16 block [64], row by row, times int16 steps[table:table + 64]: uint8 [8, 8] at out[place], `stride` from row to row. The block is 0 then.
-# False where numbers of the first row are beyond what a picture of bytes can have: there libjpeg's short cuts run over, each in its own way.
+# False where numbers are far beyond what a picture of bytes can have: there libjpeg's 16 bits run over, on each processor in its own way.
 pixels_of: Any = Instruction(_whether, _write)

@@ -60,7 +60,7 @@ def read_table(counts, symbols, t, codes, passes, limits, firsts, state):
     for n in range(1, 17):
         firsts[t, U(n)] = at - code
         many = INT(counts[t, U(n - 1)])
-        if code + many > 1 << n or at + many > 256:
+        if (many and code + many >= 1 << n) or at + many > 256:  # a code of ones alone is none
             state[_0] = 1
             return
         for _ in range(many):

@@ -8,7 +8,7 @@ import numpy as np
 
 from vdata.compiled import loop, numba
 from vdata.compiled._instructions import Found, Instruction
-from vdata.compiled.colour_planes import MANY, colour
+from vdata.compiled.colour_planes import AT_ONCE, colour
 from vdata.compiled.huffman import BITS, SKIP, read_blocks, read_table
 
 U, INT, U8 = np.uint64, np.int64, np.uint8
@@ -35,19 +35,20 @@ carray: Any = Found(lambda: numba().carray)
 def read(files: np.ndarray, asked: np.ndarray, planes: int) -> np.ndarray:
     """Read windows; int64 [n]: 0 where it is done, 1 of a file that is not for these loops, or not sound, or needs more than `planes` samples.
 
-    files    int64 [n, 3]: address of a file's bytes, how many, and the address of height * width * 3 + 3 * MANY bytes for its pixels
-    asked    int64 [n, 7]: top, left, height and width of a window inside the picture; the height and width that the header says; the byte
-             from which on the file lists (uint32, big end first) where each row of MCUs begins, behind a marker, or 0
+    files    int64 [n, 3]: address of a file's bytes, how many, and the address of height * width * 3 + 3 * AT_ONCE bytes for its pixels
+    asked    int64 [n, 8]: top, left, height and width of a window inside the picture (no one looks whether it is); the height and width
+             that the header says; the byte from which on the file lists (uint32, big end first) where each row of MCUs begins, behind
+             a marker, or 0; how many it lists
     """
     states = np.zeros(len(files), np.int64)
     tables = (
-        np.empty((TABLES, 1 << BITS), np.int32), np.empty((TABLES, 1 << SKIP), np.uint16), np.empty((TABLES, 18), np.int64),
-        np.empty((TABLES, 18), np.int64),
+        np.zeros((TABLES, 1 << BITS), np.int32), np.zeros((TABLES, 1 << SKIP), np.uint16), np.zeros((TABLES, 18), np.int64),
+        np.zeros((TABLES, 18), np.int64),
     )  # fmt: skip
     line = int(asked[:, 3].max(initial=0)) + 2 * 16  # samples of chroma in a row of `planes`, at most
     texts, order = np.zeros((4, TABLES, 272), np.uint8), _order()
-    wider = np.empty((2, 2 * line + MANY), np.uint8)
-    read_windows(files, asked, texts, order, *tables, np.empty(planes + MANY, np.uint8), np.empty(line + 2, np.int16), wider[0], wider[1], states)
+    wider = np.empty((2, 2 * line + AT_ONCE), np.uint8)
+    read_windows(files, asked, texts, order, *tables, np.empty(planes + AT_ONCE, np.uint8), np.empty(line + 2, np.int16), wider[0], wider[1], states)
     return states
 
 
@@ -66,7 +67,7 @@ def read_windows(files, asked, texts, order, codes, passes, limits, firsts, plan
     counts, symbols, kept, steps = texts[0], texts[1], texts[2], np.zeros((4, 64), np.int16)
     about, state, window, inner, chroma = np.zeros(_ABOUT, np.int64), np.zeros(1, np.int64), np.zeros(6, np.int64), np.zeros(6, np.int64), np.zeros(4, np.int64)
     scales, block, before = np.zeros(192, np.int16), np.zeros(72, np.int16), np.zeros(3, np.int64)
-    starts, strides, finer = np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros(2, np.int64)
+    starts, strides, finer, built = np.zeros(3, np.int64), np.zeros(3, np.int64), np.zeros(2, np.int64), np.zeros(TABLES, np.int64)
     for f in range(U(files.shape[0])):
         data = carray(pointer(files[f, zero]), (files[f, one],), U8)
         states[f], state[zero] = 1, 0
@@ -74,19 +75,21 @@ def read_windows(files, asked, texts, order, codes, passes, limits, firsts, plan
         if state[zero]:
             continue
         for pick in range(_PICKS, _ABOUT):
-            t, same = U(about[U(pick)]), True
+            t = U(about[U(pick)])
+            same = built[t] == 1
             for j in range(U(272)):
                 now = counts[t, j] if j < 16 else symbols[t, j - U(16)]
                 same = same and kept[t, j] == now
                 kept[t, j] = now
             if not same:
                 read_table(counts, symbols, t, codes, passes, limits, firsts, state)
+                built[t] = 1 - state[zero]
+            if state[zero]:
+                break
         top, left, high, wide = asked[f, zero], asked[f, one], asked[f, U(2)], asked[f, U(3)]
         down, right = about[U(_DOWN)], about[U(_RIGHT)]
         rows, columns = -(-asked[f, four] // down), -(-asked[f, U(5)] // right)
         if state[zero] or (right > 1 and columns < 3):  # libjpeg repeats the samples of so few
-            for j in range(U(TABLES)):
-                kept[j, zero] = 255  # no count is: what was not finished is not kept
             continue
         # Chroma between its samples is made with those beside them.
         window[zero], window[one] = max(top // down - (down > 1), 0) // 8, min((top + high - 1) // down + (down > 1), rows - 1) // 8
@@ -96,7 +99,7 @@ def read_windows(files, asked, texts, order, codes, passes, limits, firsts, plan
         strides[zero], strides[one], strides[U(2)] = width * right, width, width
         starts[one] = height * down * width * right
         starts[U(2)] = starts[one] + height * width
-        if starts[U(2)] + height * width + MANY > planes.size or width + 2 > line.size:
+        if starts[U(2)] + height * width + AT_ONCE > planes.size or width + 2 > line.size:
             continue
         parts, p = np.empty((2 + down * right, 7), np.int64), zero
         for c in range(U(3)):
@@ -108,14 +111,19 @@ def read_windows(files, asked, texts, order, codes, passes, limits, firsts, plan
                     parts[p, four], parts[p, U(5)], parts[p, U(6)] = 8 * tall * strides[c], 8 * broad, strides[c]
                     p += one
         across, begin = -(-asked[f, U(5)] // (8 * right)), about[U(_BEGIN)]
-        window[U(5)], entry = 0, asked[f, U(6)] + 4 * window[zero]
-        if asked[f, U(6)] > 0 and window[zero] > 0 and about[U(_RESTART)] == across and entry + 4 <= begin:
+        row, start, count, lists = 0, begin, asked[f, U(7)], asked[f, U(6)]
+        good = lists > 0 and about[U(_RESTART)] == across and count == -(-rows // 8) and lists + 4 * count <= begin
+        behind = begin - 1
+        while good and row < count:  # a tool that wrote the file anew may have moved its rows
             listed = 0
-            for j in range(U(4)):
-                listed = listed << 8 | INT(data[U(entry) + j])
-            # A tool that wrote the file anew may have moved its rows.
-            if begin <= listed - 2 and listed < data.size and data[U(listed - 2)] == 255 and data[U(listed - 1)] == 0xD0 + ((window[zero] - 1) & 7):
-                window[U(5)], begin = window[zero], listed
+            for j in range(4):
+                listed = listed << 8 | INT(data[U(lists + 4 * row + j)])
+            good = behind < listed < data.size and (row == 0 or (data[U(listed - 2)] == 255 and data[U(listed - 1)] == 0xD0 + ((row - 1) & 7)))
+            behind = listed
+            if row == window[zero]:
+                start = listed
+            row += 1
+        window[U(5)], begin = (window[zero], start) if good else (0, begin)
         block[:] = 0
         before[:] = 0
         read_blocks(
@@ -128,7 +136,7 @@ def read_windows(files, asked, texts, order, codes, passes, limits, firsts, plan
         inner[zero], inner[one] = top - chroma[zero] * down, left - chroma[one] * right
         inner[U(2)], inner[U(3)], inner[four], inner[U(5)] = high, wide, top, left
         finer[zero], finer[one] = down, right
-        out = carray(pointer(files[f, U(2)]), (3 * (high * wide + MANY),), U8)
+        out = carray(pointer(files[f, U(2)]), (3 * (high * wide + AT_ONCE),), U8)
         colour(planes, starts, strides, finer, inner, chroma, line, blue, red, out)
         states[f] = 0
 
@@ -182,10 +190,10 @@ def read_header(data, height, width, order, about, counts, symbols, steps, scale
             about[U(_RESTART)] = INT(data[U(inside)]) << 8 | INT(data[U(inside + 1)])
         elif marker == 0xDA:
             break
-        elif marker < 0xE0 and marker != 0xDE and marker != 0xDF:  # other ways of coding
+        elif (marker == 0xEE and frame) or not (0xE0 <= marker <= 0xEF or marker == 0xFE):  # other colours than the header said; other ways of coding
             return
         at = end
-    if not frame or at + 14 > size or data[U(at + 3)] != 12 or data[U(at + 4)] != 3 or data[U(at + 12)] != 63 or data[U(at + 11)] or data[U(at + 13)]:
+    if not frame or max(height, width) > 65500 or at + 14 > size or data[U(at + 2)] or data[U(at + 3)] != 12 or data[U(at + 4)] != 3 or data[U(at + 12)] != 63 or data[U(at + 11)] or data[U(at + 13)]:
         return
     about[U(_DOWN)], about[U(_RIGHT)] = INT(data[U(frame + 1)]) & 15, INT(data[U(frame + 1)]) >> 4
     about[U(_BEGIN)] = at + 14
