@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import vdata
@@ -74,6 +74,7 @@ _steps = st.one_of(
     st.sampled_from([torch.uint8, torch.int8, torch.bool, torch.int16, torch.uint16, torch.float16, torch.float32, torch.int64, torch.float64]),
     st.sampled_from(["image", "image and mask", "video", "boxes too", "not contiguous"]),
 )  # fmt: skip
+@example([T.RandomCrop((5, 5), padding=(1, 2, 3, 4), pad_if_needed=True, fill=7)], 1, 7, 6, 9, torch.bool, "image")
 @settings(max_examples=150, deadline=None)
 def test_whole_pixel_moves_of_a_batch(steps, count, height, width, seed, dtype, leaves):
     numbers = torch.from_numpy(np.random.default_rng(seed).integers(0, 2 if dtype == torch.bool else 100, (count, 2, 3, height, width))).to(dtype)

@@ -70,6 +70,15 @@ def colour(x: Tensor, fill: Fill) -> Tensor:
     return torch.tensor(fill, device=x.device).to(x.dtype).reshape(-1, 1, 1)
 
 
+def can_be(x: Tensor, fill: Fill) -> bool:
+    """Whether pixels of x can be that colour."""
+    try:
+        colour(x, fill)
+    except ValueError:
+        return False
+    return True
+
+
 def _holds(dtype: torch.dtype, number: float) -> bool:
     if dtype.is_floating_point:
         return True

@@ -19,7 +19,7 @@ from vdata.transforms._geometric import Geometric, on_canvas
 from vdata.transforms._info import frame_of
 from vdata.transforms._map import Map, Move
 from vdata.transforms._params import Params
-from vdata.transforms._pixels import colour
+from vdata.transforms._pixels import can_be, colour
 from vdata.transforms._warp import permutes
 
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -83,6 +83,8 @@ class Wholly:
         for name, leaf in spatial.items():
             news = [new_pixels(leaf, step.fill) for step in steps]
             if any(fill != 0 for fill in news):  # a flip says nothing of new pixels, and makes none
+                if not all(can_be(leaf.plain(), fill) for fill in news):  # an error, unless nobody makes them: the plain way knows
+                    return None
                 news = [fill for fill, step in zip(news, steps, strict=True) if step.uncovers()] or [0]
             if any(fill != news[0] for fill in news):
                 return None
