@@ -17,7 +17,7 @@ import data
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WORKERS = len(os.sched_getaffinity(0))
-PASSES = 4  # over the files: what a loader has ahead at the start, and its last batch alone at the end, weigh the less
+PASSES = 8  # over the files: what a loader has ahead at the start, loops that are read then, and its last batch alone at the end, weigh the less
 
 
 def vdata(urls: Any, *, antialias: bool, floats: bool = False) -> Iterator[Any]:
