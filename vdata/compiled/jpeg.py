@@ -32,6 +32,17 @@ pointer: Any = Instruction(_pointer, _to_pointer)
 carray: Any = Found(lambda: numba().carray)
 
 
+def _order() -> np.ndarray:
+    """Where in a block the number k + 1 of a scan lies: diagonal after diagonal, up and down in turn."""
+    order = np.full(256, 64, np.uint8)
+    places = sorted(((y, x) for y in range(8) for x in range(8)), key=lambda p: (sum(p), p[0] if sum(p) % 2 else p[1]))
+    order[1:65] = [8 * y + x for y, x in places]
+    return order
+
+
+_ORDER = _order()
+
+
 def read(files: np.ndarray, asked: np.ndarray, planes: int) -> np.ndarray:
     """Read windows; int64 [n]: 0 where it is done, 1 of a file that is not for these loops, or not sound, or needs more than `planes` samples.
 
@@ -46,18 +57,10 @@ def read(files: np.ndarray, asked: np.ndarray, planes: int) -> np.ndarray:
         np.zeros((TABLES, 18), np.int64),
     )  # fmt: skip
     line = int(asked[:, 3].max(initial=0)) + 2 * 16  # samples of chroma in a row of `planes`, at most
-    texts, order = np.zeros((4, TABLES, 272), np.uint8), _order()
+    texts = np.zeros((4, TABLES, 272), np.uint8)
     wider = np.empty((2, 2 * line + AT_ONCE), np.uint8)
-    read_windows(files, asked, texts, order, *tables, np.empty(planes + AT_ONCE, np.uint8), np.empty(line + 2, np.int16), wider[0], wider[1], states)
+    read_windows(files, asked, texts, _ORDER, *tables, np.empty(planes + AT_ONCE, np.uint8), np.empty(line + 2, np.int16), wider[0], wider[1], states)
     return states
-
-
-def _order() -> np.ndarray:
-    """Where in a block the number k + 1 of a scan lies: diagonal after diagonal, up and down in turn."""
-    order = np.full(256, 64, np.uint8)
-    places = sorted(((y, x) for y in range(8) for x in range(8)), key=lambda p: (sum(p), p[0] if sum(p) % 2 else p[1]))
-    order[1:65] = [8 * y + x for y, x in places]
-    return order
 
 
 @loop
