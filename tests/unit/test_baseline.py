@@ -425,6 +425,14 @@ def test_without_numba_they_are_never_ready(monkeypatch):
     assert not beside.ready(1, lambda: 1) and not ran
 
 
+def test_a_thread_that_cannot_be_started_is_no_error(monkeypatch):
+    def refuses(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuses)
+    assert not compiled.Beside(print).ready(compiled.MANY + 1, lambda: 0)
+
+
 def test_a_child_forked_while_they_are_compiled_begins_anew():
     go = threading.Event()
     beside = compiled.Beside(lambda given: go.wait(60))
