@@ -76,7 +76,7 @@ def ours(folder, quick): yield from (10, 10, 10, 10)
 def large(folder, quick):
     yield from (10, 10, 10)
     process = child("data = bytearray(300_000_000); print(1, flush=True); input()")
-    process.stdout.readline(); time.sleep(0.5); process.kill(); process.wait()
+    process.stdout.readline(); time.sleep(2); process.kill(); process.wait()
 def busy(folder, quick):
     yield from (10, 10)
     child("import time\\nwhile time.process_time() < 0.4: pass").communicate()
@@ -119,7 +119,8 @@ def test_who_fails_says_why_who_is_missing_is_named_and_nobody_stays_behind(benc
     assert said["elsewhere"]["missing"] == "needs a GPU"
     assert "failed" in said["partial"]  # a library of ours that cannot be imported is no missing peer
     assert said["leaves"]["samples"] == 20
-    assert not [p for p in psutil.process_iter(["cmdline"]) if f"# {odd}" in " ".join(p.info["cmdline"] or [])]
+    left = [p for p in psutil.process_iter(["cmdline"]) if f"# {odd}" in " ".join(p.info["cmdline"] or [])]
+    assert not psutil.wait_procs(left, timeout=30)[1]  # one that was killed takes its time to end on a busy machine
 
 
 def test_a_ratio_is_taken_inside_a_round_and_held_against_the_aims(bench):
