@@ -75,8 +75,8 @@ def child(code): return subprocess.Popen([sys.executable, "-c", code], stdout=su
 def ours(folder, quick): yield from (10, 10, 10, 10)
 def large(folder, quick):
     yield from (10, 10, 10)
-    process = child("data = bytearray(300_000_000); print(1, flush=True); input()")
-    process.stdout.readline(); time.sleep(2); process.kill(); process.wait()
+    process = child("data = bytearray(300_000_000); print(1, flush=True); import time; time.sleep(1000)")
+    process.stdout.readline(); time.sleep(1); process.kill(); process.wait()
 def busy(folder, quick):
     yield from (10, 10)
     child("import time\\nwhile time.process_time() < 0.4: pass").communicate()
