@@ -1,6 +1,6 @@
 """Libraries that are used where they are installed, for what they do sooner than the plain way (extra `turbo`).
 
-Their results are the plain way's to the bit, but for `transforms._quick`, which is within one grey level.
+Their results are the plain way's to the bit.
 """
 
 from __future__ import annotations

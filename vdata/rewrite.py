@@ -7,8 +7,6 @@
     hold_floats_back   pictures stay bytes until they are in the batch, where they become floats once
     keep_interleaved   pictures become planes while they are written into the batch, not before
     batch_first        small pictures of one size are transformed as a batch, with a key each
-
-Where OpenCV is installed, RandomResizedCrop in one step with a decode resizes by it what it need not average: within one grey level.
 """
 
 from __future__ import annotations

@@ -12,12 +12,9 @@ import torch
 from PIL import Image as pillow
 
 from vdata import codecs
-from vdata import transforms as T
 from vdata.codecs import baseline, header, image, turbo
 from vdata.encoded import Encoded
 from vdata.errors import DecodeError
-from vdata.transforms._quick import resize_quickly
-from vdata.transforms.resize import resize_pixels
 
 PHOTO = pillow.fromarray(skimage.data.astronaut())
 SIZES = ((211, 173), (64, 64), (17, 3), (3, 17), (1, 1), (300, 16), (129, 257))  # width, height
@@ -201,21 +198,3 @@ def test_sixteen_bit_colour_is_the_same_with_and_without_opencv(monkeypatch):
     assert np.array_equal(image.decode(data, mode="unchanged").numpy(), wide.transpose(2, 0, 1))
     with pytest.raises(DecodeError):
         image.decode(data[:-40], mode="unchanged")
-
-
-@pytest.mark.parametrize("antialias", [False, True])
-def test_a_resize_through_opencv_is_within_one_grey_level_of_torch(antialias):
-    pytest.importorskip("cv2")
-    picture = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1)
-    differ = 0.0
-    for top, left, height, width in ((0, 0, 512, 512), (3, 100, 150, 99), (200, 11, 224, 224), (50, 60, 1, 8), (7, 7, 301, 40)):
-        window = picture.permute(1, 2, 0)[top : top + height, left : left + width].contiguous().permute(2, 0, 1)
-        quick, plain = (resize(window, (224, 224), T.InterpolationMode.BILINEAR, antialias) for resize in (resize_quickly, resize_pixels))
-        assert int((quick.int() - plain.int()).abs().max()) <= 1
-        differ = max(differ, float((quick != plain).float().mean()))
-    assert differ > 0  # else it was not OpenCV's
-
-
-def test_what_is_averaged_stays_as_torch_makes_it():
-    picture = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1)
-    assert torch.equal(resize_quickly(picture, (100, 600), T.InterpolationMode.BILINEAR, True), resize_pixels(picture, (100, 600)))

@@ -13,7 +13,6 @@ import numpy as np
 
 from vdata.codecs.header import ROWS, Header, Window
 from vdata.compiled import Beside
-from vdata.compiled.colour_planes import AT_ONCE
 from vdata.compiled.jpeg import read
 
 _MOST = 1 << 24  # samples in the planes of one window: larger ones are left to a library, which needs no planes
@@ -23,7 +22,7 @@ Asked = tuple[bytes | memoryview, Header, Window]
 
 
 def windows(asked: Sequence[Asked]) -> list[np.ndarray | None]:
-    """uint8 [h, w, 3] of a window (top, left, height, width) of each JPEG in its stored frame.
+    """uint8 [3, h, w] of a window (top, left, height, width) of each JPEG in its stored frame.
 
     None for those that are not for these loops, and for all until the loops are compiled, which is done beside other work.
     """
@@ -37,17 +36,14 @@ def read_windows(asked: Sequence[Asked]) -> list[np.ndarray | None]:
     files, wanted, outs, most = [], [], [], 0
     sources = [np.frombuffer(data, np.uint8) for data, _, _ in asked]
     for source, (_, head, window) in zip(sources, asked, strict=True):
-        out = np.empty(3 * (window[2] * window[3] + AT_ONCE), np.uint8)
+        out = np.empty((3, window[2], window[3]), np.uint8)
         outs.append(out)
         files.append((_address(source), source.size, _address(out)))
         wanted.append((*window, head.height, head.width, *(_listed(source, head.listed) if head.listed else (0, 0))))
         samples = 3 * (window[2] + _AROUND) * (window[3] + _AROUND)
         most = max(most, samples if samples <= _MOST else 0)
     states = read(np.array(files, np.int64).reshape(-1, 3), np.array(wanted, np.int64).reshape(-1, 8), most)
-    return [
-        None if state else out[: -3 * AT_ONCE].reshape(window[2], window[3], 3)
-        for state, out, (_, _, window) in zip(states.tolist(), outs, asked, strict=True)
-    ]  # fmt: skip
+    return [None if state else out for state, out in zip(states.tolist(), outs, strict=True)]
 
 
 def _listed(source: np.ndarray, at: int) -> tuple[int, int]:

@@ -10,7 +10,6 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +23,6 @@ from vdata.codecs import baseline, header, png16, ppm, rows, turbo
 from vdata.codecs.header import Header, Window
 from vdata.errors import DecodeError
 from vdata.optional import opencv
-from vdata.planes import planes
 
 MODES = ("RGB", "unchanged")
 
@@ -46,13 +44,13 @@ _BROKEN = (
 
 
 def names() -> str:
-    """Name and version of what decides a picture's pixels: its decoder, and what may resize a window in one step with it.
+    """Name and version of what decides a picture's pixels: its decoder.
 
     >>> names().startswith("pillow ")
     True
     """
     turbo = features.version("libjpeg_turbo")
-    return f"pillow {PIL.__version__}" + (f", libjpeg-turbo {turbo}" if turbo else "") + (", opencv" if find_spec("cv2") else "")
+    return f"pillow {PIL.__version__}" + (f", libjpeg-turbo {turbo}" if turbo else "")
 
 
 def size(data: bytes | memoryview, *, orient: bool = True, head: Header | None = None) -> tuple[int, int]:
@@ -89,7 +87,7 @@ def decode(
         else:
             stored, turn = _stored(head, window, orient), head.orientation if orient else 1
             if head.usual and _ends(data) and (pixels := baseline.windows([(data, head, stored)])[0]) is not None:
-                return planes(torch.from_numpy(_upright(pixels, turn)).permute(2, 0, 1))
+                return torch.from_numpy(_upright(pixels, turn))
             needed = _needed(data, head, stored)
             samples = _samples(_converted(_part(_opened(*needed), needed[2], turn), mode))
             if mode == "unchanged" and head.depth > 8 and samples.dtype == torch.uint8:
@@ -108,7 +106,7 @@ class Jpeg(NamedTuple):
 
 
 def decode_windows(asked: Sequence[Jpeg]) -> list[Tensor]:
-    """`decode` of windows of JPEGs in mode "RGB", the pixels as they lie in memory: [3, H, W] as a view of [H, W, 3]."""
+    """`decode` of windows of JPEGs in mode "RGB", [3, H, W], as a decoder left them: planes, or a view of [H, W, 3]."""
     for _, head, _, _ in asked:
         header.check_pixels(head.height, head.width)
     stored = [_stored(head, window, orient) for _, head, window, orient in asked]
@@ -116,15 +114,16 @@ def decode_windows(asked: Sequence[Jpeg]) -> list[Tensor]:
     found = dict(zip(quick, baseline.windows([(*asked[i][:2], stored[i]) for i in quick]), strict=True))
     needed = {i: _needed(*asked[i][:2], stored[i]) for i in range(len(asked)) if found.get(i) is None}
     rest = [i for i in quick if i in needed]
-    found.update(zip(rest, turbo.windows([(needed[i][0], needed[i][2]) for i in rest]), strict=True))
+    for i, pixels in zip(rest, turbo.windows([(needed[i][0], needed[i][2]) for i in rest]), strict=True):
+        found[i] = None if pixels is None else pixels.transpose(2, 0, 1)
     out = []
     for i, jpeg in enumerate(asked):
         turn = jpeg.head.orientation if jpeg.orient else 1
         if (pixels := found.get(i)) is not None:
             pixels = _upright(pixels, turn)
         else:
-            pixels = np.array(_converted(_part(_opened(*needed[i]), needed[i][2], turn), "RGB"))
-        out.append(torch.from_numpy(pixels).permute(2, 0, 1))
+            pixels = np.array(_converted(_part(_opened(*needed[i]), needed[i][2], turn), "RGB")).transpose(2, 0, 1)
+        out.append(torch.from_numpy(pixels))
     return out
 
 
@@ -263,13 +262,13 @@ def _part(picture: pillow.Image, window: Window, turn: int) -> pillow.Image:
 
 
 def _upright(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """[H, W, C] of an EXIF orientation brought upright."""
+    """[C, H, W] of an EXIF orientation brought upright."""
     if turn in (2, 3, 7, 6):
-        pixels = pixels[:, ::-1] if turn in (2, 3) else pixels[::-1]
+        pixels = pixels[:, :, ::-1] if turn in (2, 3) else pixels[:, ::-1]
     if turn in (3, 4, 7, 8):
-        pixels = pixels[::-1] if turn in (3, 4) else pixels[:, ::-1]
+        pixels = pixels[:, ::-1] if turn in (3, 4) else pixels[:, :, ::-1]
     if turn >= 5:
-        pixels = pixels.transpose(1, 0, 2)
+        pixels = pixels.transpose(0, 2, 1)
     return pixels.copy() if turn > 1 else pixels
 
 
@@ -307,8 +306,8 @@ def _colour16(data: bytes | memoryview, head: Header, window: Window | None, ori
     """uint16 [2, 3 or 4, H, W]; see png16 for why Pillow reads the file twice. OpenCV needs a third of that."""
     if (pixels := _opencv_colour16(data, head)) is not None:
         top, left, high, wide = _stored(head, window, orient)
-        part = _upright(pixels[top : top + high, left : left + wide], head.orientation if orient else 1)
-        return torch.from_numpy(np.ascontiguousarray(part[..., ::-1].transpose(2, 0, 1)))
+        part = pixels[top : top + high, left : left + wide, ::-1].transpose(2, 0, 1)
+        return torch.from_numpy(np.ascontiguousarray(_upright(part, head.orientation if orient else 1)))
     stored, turn = _stored(head, window, orient), head.orientation if orient else 1
     readings = [_opened(data, head, raw_mode=raw_mode) for raw_mode in png16.RAW_MODES[head.colour]]
     bands = torch.cat([_samples(_part(reading, stored, turn)) for reading in readings]).numpy()

@@ -7,6 +7,8 @@ from functools import cached_property
 from inspect import Parameter, Signature, signature
 from typing import Any, cast
 
+from vdata.compiled import numba
+
 
 class Found:
     """What numba knows, for loops whose file does not import it: it is looked up when it compiles one that names it."""
@@ -53,3 +55,19 @@ class Instruction(Found):
         first = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD)
         vars(typed)["__signature__"] = Signature([first, *signature(self._kind).parameters.values()])  # numba counts arguments by it
         return intrinsic(typed)
+
+
+def _pointer(address: Any) -> Any:
+    from numba.core import types
+
+    return types.voidptr
+
+
+def _to_pointer(builder: Any, address: Any) -> Any:
+    from llvmlite import ir
+
+    return builder.inttoptr(address, ir.IntType(8).as_pointer())
+
+
+pointer: Any = Instruction(_pointer, _to_pointer)  # of an address; carray(pointer(address), shape, dtype) is the array there
+carray: Any = Found(lambda: numba().carray)

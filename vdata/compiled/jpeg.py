@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from vdata.compiled import loop, numba
-from vdata.compiled._instructions import Found, Instruction
+from vdata.compiled import loop
+from vdata.compiled._instructions import carray, pointer
 from vdata.compiled.colour_planes import AT_ONCE, colour
 from vdata.compiled.huffman import BITS, SKIP, read_blocks, read_table
 
 U, INT, U8 = np.uint64, np.int64, np.uint8
 TABLES = 8  # four of DC, four of AC
 _BEGIN, _RESTART, _DOWN, _RIGHT, _PICKS, _ABOUT = 0, 1, 2, 3, 4, 10  # what `about` has where
-
-
-def _pointer(address: Any) -> Any:
-    from numba.core import types
-
-    return types.voidptr
-
-
-def _to_pointer(builder: Any, address: Any) -> Any:
-    from llvmlite import ir
-
-    return builder.inttoptr(address, ir.IntType(8).as_pointer())
-
-
-pointer: Any = Instruction(_pointer, _to_pointer)
-carray: Any = Found(lambda: numba().carray)
 
 
 def _order() -> np.ndarray:
@@ -46,7 +28,7 @@ _ORDER = _order()
 def read(files: np.ndarray, asked: np.ndarray, planes: int) -> np.ndarray:
     """Read windows; int64 [n]: 0 where it is done, 1 of a file that is not for these loops, or not sound, or needs more than `planes` samples.
 
-    files    int64 [n, 3]: address of a file's bytes, how many, and the address of height * width * 3 + 3 * AT_ONCE bytes for its pixels
+    files    int64 [n, 3]: address of a file's bytes, how many, and the address of 3 * height * width bytes for its pixels, red, green and blue
     asked    int64 [n, 8]: top, left, height and width of a window inside the picture (no one looks whether it is); the height and width
              that the header says; the byte from which on the file lists (uint32, big end first) where each row of MCUs begins, behind
              a marker, or 0; how many it lists
@@ -56,15 +38,17 @@ def read(files: np.ndarray, asked: np.ndarray, planes: int) -> np.ndarray:
         np.zeros((TABLES, 1 << BITS), np.int32), np.zeros((TABLES, 1 << SKIP), np.uint16), np.zeros((TABLES, 18), np.int64),
         np.zeros((TABLES, 18), np.int64),
     )  # fmt: skip
-    line = int(asked[:, 3].max(initial=0)) + 2 * 16  # samples of chroma in a row of `planes`, at most
+    wide = int(asked[:, 3].max(initial=0))
+    line = wide + 2 * 16  # samples of chroma in a row of `planes`, at most
     texts = np.zeros((4, TABLES, 272), np.uint8)
     wider = np.empty((2, 2 * line + AT_ONCE), np.uint8)
-    read_windows(files, asked, texts, _ORDER, *tables, np.empty(planes + AT_ONCE, np.uint8), np.empty(line + 2, np.int16), wider[0], wider[1], states)
+    last = np.empty(3 * (wide + AT_ONCE), np.uint8)
+    read_windows(files, asked, texts, _ORDER, *tables, np.empty(planes + AT_ONCE, np.uint8), np.empty(line + 2, np.int16), wider[0], wider[1], last, states)
     return states
 
 
 @loop
-def read_windows(files, asked, texts, order, codes, passes, limits, firsts, planes, line, blue, red, states):
+def read_windows(files, asked, texts, order, codes, passes, limits, firsts, planes, line, blue, red, last, states):
     """What `read` says; texts uint8 [4, TABLES, 272]: 0. The other arrays are written over."""
     zero, one, four = U(0), U(1), U(4)
     counts, symbols, kept, steps = texts[0], texts[1], texts[2], np.zeros((4, 64), np.int16)
@@ -139,8 +123,8 @@ def read_windows(files, asked, texts, order, codes, passes, limits, firsts, plan
         inner[zero], inner[one] = top - chroma[zero] * down, left - chroma[one] * right
         inner[U(2)], inner[U(3)], inner[four], inner[U(5)] = high, wide, top, left
         finer[zero], finer[one] = down, right
-        out = carray(pointer(files[f, U(2)]), (3 * (high * wide + AT_ONCE),), U8)
-        colour(planes, starts, strides, finer, inner, chroma, line, blue, red, out)
+        out = carray(pointer(files[f, U(2)]), (3 * high * wide,), U8)
+        colour(planes, starts, strides, finer, inner, chroma, line, blue, red, last, out)
         states[f] = 0
 
 

@@ -27,8 +27,8 @@ _RASTERS = ("Mask", "Flow", "Video", "tensor", "tensors")
 def decode_and_apply(transform: Compose, samples: Sequence[Mapping[str, Any]], key: Key, decode: Decode, interleaved: bool = False) -> list[Any]:
     """Samples decoded and transformed, drawn for together; of each picture only the first transform's window is decoded.
 
-    Equal, bit for bit, to decoding everything first (law 4 tests it), but where `decode.scale` asks for fewer pixels, or where
-    RandomResizedCrop resizes through OpenCV (one grey level). With `interleaved` pictures may lie in memory as [H, W, C].
+    Equal, bit for bit, to decoding everything first (law 4 tests it), but where `decode.scale` asks for fewer pixels. With
+    `interleaved` pictures may lie in memory as [H, W, C].
     """
     mode = decode.mode
     if len(samples) > FEW and any(_is_raster(v) for v in samples[0].values()):  # decoded whole before anything is drawn
@@ -80,16 +80,14 @@ class _Job:
         return codecs.decode_reduced(self.encoded[name], wish.window, wish.size, wish.interpolation.value)
 
     def finish(self, decoded: Mapping[str, Any], done: Mapping[str, Any]) -> Any:
-        """The sample, from its pictures' windows; some may have been made already what the first transform makes of them."""
+        """The sample, from pictures that are decoded, and from those, `done`, that are already what the first transform makes of them."""
         own, leaves = self.params[0], self.leaves
-        cut = {n for n, window in self.windows.items() if window is not None or n in done}
-        others = [n for n, v in leaves.items() if n not in cut and isinstance(v, TypedTensor) and not isinstance(v, Label)]
+        others = [n for n, v in leaves.items() if n not in done and isinstance(v, TypedTensor) and not isinstance(v, Label)]
         placed = self.first.placements(own, sizes_of(leaves), second_frame(leaves)) if others else {}
         out: Leaves = {}
         for name, value in leaves.items():
-            if name in cut:
-                leaf = done[name] if name in done else self.first.after_window(decoded[name], own)
-                out[name] = leaf if self.interleaved else _contiguous(leaf)
+            if name in done:
+                out[name] = done[name] if self.interleaved else _contiguous(done[name])
             elif name in others:
                 leaf = decoded.get(name, value)
                 moved = self.first.move(leaf if self.transform.reduced else _contiguous(leaf), name, placed, leaves)
@@ -118,8 +116,13 @@ def _done(jobs: list[_Job], decode: Decode) -> Iterator[Any]:
     asked = [(job.encoded[n], job.windows[n]) for job, made in zip(jobs, done, strict=True) for n in job.encoded if n not in made]
     with spent("decode"):
         pixels = iter(codecs.decode_all(asked, mode=decode.mode))
-    for job, made in zip(jobs, done, strict=True):
-        yield job.finish({name: next(pixels) for name in job.encoded if name not in made}, made)
+    decoded = [{name: next(pixels) for name in job.encoded if name not in made} for job, made in zip(jobs, done, strict=True)]
+    cut = [(i, n) for i, own in enumerate(decoded) for n in own if jobs[i].windows[n] is not None]
+    moved = jobs[0].first.after_windows([decoded[i].pop(n) for i, n in cut], [jobs[i].params[0] for i, _ in cut])
+    for (i, name), leaf in zip(cut, moved, strict=True):
+        done[i][name] = leaf
+    for i, job in enumerate(jobs):
+        yield job.finish(decoded[i], done[i])
 
 
 def _contiguous(leaf: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -66,6 +66,10 @@ class Geometric(Transform):
     def after_window(self, leaf: TypedTensor, params: Params) -> TypedTensor:
         """What is left to do to a raster leaf already cut to `window`."""
         return leaf
+
+    def after_windows(self, leaves: Sequence[TypedTensor], params: Sequence[Params]) -> list[TypedTensor]:
+        """`after_window` of leaves with a row of params each: what takes fewer calls together overrides it."""
+        return [self.after_window(leaf, own) for leaf, own in zip(leaves, params, strict=True)]
 
     def reduction(self, params: Params, size: Size) -> Reduction | None:
         """What it does to pictures, if that is resizing a window of them with antialias: so that a decoder may deliver it smaller."""

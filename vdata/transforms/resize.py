@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from vdata.compiled import Beside
+from vdata.compiled import resize as compiled
 from vdata.tensors import Flow, Image, Mask, Video
 from vdata.transforms._base import Params, value
 from vdata.transforms._check import put, size_pair, whole
@@ -139,6 +142,8 @@ def resize_pixels(
         return x
     if x.numel() == 0:
         return x.new_empty((*x.shape[:-2], *new))
+    if _loop_can(x, new, new, mode, bool(antialias)):
+        return _by_loop([x], new, new, bool(antialias))[0]
     flat = _channels_last_batch(x.reshape(-1, *x.shape[-3:]))
     native = x.dtype in (torch.float32, torch.float64) or (
         x.dtype == torch.uint8 and _resizes_bytes(x.device, mode, new)
@@ -155,8 +160,10 @@ def resize_beginning(x: Tensor, new: tuple[int, int], shown: tuple[int, int], in
     pixel's, whatever follows.
     """
     high, wide = shown
-    grows = all(n >= o for n, o in zip(new, x.shape[-2:], strict=True))
-    if shown == new or not grows or x.dtype != torch.uint8 or tensor_mode(interpolation, antialias) is not BILINEAR or not _resizes_bytes(x.device, BILINEAR, new):
+    mode, grows = tensor_mode(interpolation, antialias), all(n >= o for n, o in zip(new, x.shape[-2:], strict=True))
+    if shown != new and x.shape[-2:] != new and _loop_can(x, new, shown, mode, bool(antialias)):
+        return _by_loop([x], new, shown, bool(antialias))[0]
+    if shown == new or not grows or x.dtype != torch.uint8 or mode is not BILINEAR or not _resizes_bytes(x.device, BILINEAR, new):
         return resize_pixels(x, new, interpolation, antialias)
     scales = [n / o for n, o in zip(new, x.shape[-2:], strict=True)]
     rows, columns = (min(o, math.ceil(s / k) + 2) for o, s, k in zip(x.shape[-2:], shown, scales, strict=True))  # what the last one reads
@@ -165,6 +172,38 @@ def resize_beginning(x: Tensor, new: tuple[int, int], shown: tuple[int, int], in
     flat = _channels_last_batch(x.reshape(-1, *x.shape[-3:]))[..., :rows, :columns]
     verb = torch.ops.aten._upsample_bilinear2d_aa if antialias else torch.ops.aten.upsample_bilinear2d
     return verb(flat, shown, False, *scales).reshape(*x.shape[:-2], *shown)
+
+
+def resize_each(pictures: Sequence[Tensor], new: tuple[int, int], interpolation: Any, antialias: bool | None) -> list[Tensor]:
+    """`resize_pixels` of pictures [C, H, W], each of its own size: in one call where the loop can do it."""
+    mode, at_once = tensor_mode(interpolation, antialias), dict[int, list[int]]()
+    out: list[Any] = [None] * len(pictures)
+    for i, x in enumerate(pictures):
+        if x.shape[1:] != new and x.numel() and _loop_can(x, new, new, mode, bool(antialias)):
+            at_once.setdefault(x.shape[0], []).append(i)
+        else:
+            out[i] = resize_pixels(x, new, mode, antialias)
+    for where in at_once.values():
+        for i, done in zip(where, _by_loop([pictures[i] for i in where], new, new, bool(antialias)), strict=True):
+            out[i] = done
+    return out
+
+
+def _loop_can(x: Tensor, new: tuple[int, int], shown: tuple[int, int], mode: InterpolationMode, antialias: bool) -> bool:
+    """Whether the compiled loop does it, as torch's byte kernel would; of pixels that lie side by side."""
+    if x.dtype != torch.uint8 or mode is not BILINEAR or x.device.type != "cpu" or x.stride(-1) != 1 or _capability() not in ("AVX2", "AVX512"):
+        return False
+    return compiled.fit((x.shape[-2], x.shape[-1]), new, shown, antialias) and _loop.ready(x.numel(), lambda: None)
+
+
+def _by_loop(pictures: Sequence[Tensor], new: tuple[int, int], shown: tuple[int, int], antialias: bool) -> list[Tensor]:
+    planes = [x.reshape(-1, *x.shape[-2:]).numpy() for x in pictures]
+    out = torch.from_numpy(compiled.resized(planes, new, shown, antialias))
+    return [one.reshape(*x.shape[:-2], *shown) for one, x in zip(out.unbind(), pictures, strict=True)]
+
+
+_capability = lru_cache(None)(torch.backends.cpu.get_cpu_capability)
+_loop = Beside(lambda _: compiled.resized([np.zeros((1, 64, 64), np.uint8)], (48, 48), (48, 48), True))
 
 
 def _interpolated(x: Tensor, new: tuple[int, int], mode: InterpolationMode, antialias: bool) -> Tensor:
@@ -183,7 +222,7 @@ def _resizes_bytes(device: torch.device, mode: InterpolationMode, new: tuple[int
         return True
     if device.type != "cpu" or new == (1, 1):  # to a single pixel torch's byte kernel raises (seen in 2.14)
         return False
-    return mode is not BILINEAR or torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512", "SVE256")
+    return mode is not BILINEAR or _capability() in ("AVX2", "AVX512", "SVE256")
 
 
 def _channels_last_batch(x: Tensor) -> Tensor:

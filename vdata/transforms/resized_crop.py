@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,9 @@ from vdata.transforms._info import Info
 from vdata.transforms._map import Map
 from vdata.transforms._op import spatial
 from vdata.transforms._pixels import cut, nearest
-from vdata.transforms._quick import resize_quickly
 from vdata.transforms._warp import How
 from vdata.transforms.interpolation import InterpolationMode, tensor_mode
-from vdata.transforms.resize import BILINEAR, resize, resize_pixels, resize_vectors, resized_size
+from vdata.transforms.resize import BILINEAR, resize, resize_each, resize_pixels, resize_vectors, resized_size
 
 _TRIES = 10  # torchvision's
 
@@ -142,9 +142,13 @@ class RandomResizedCrop(Geometric):
         return params["top"], params["left"], params["height"], params["width"]
 
     def after_window(self, leaf: TypedTensor, params: Params) -> TypedTensor:
-        if isinstance(leaf, Image):  # the verb's kernel, without finding it: this is done to every picture of a training run
-            return leaf.like(resize_quickly(leaf.plain(), self.size, self.interpolation, self.antialias))
         return resize(leaf, self.size, self.interpolation, antialias=self.antialias)
+
+    def after_windows(self, leaves: Sequence[TypedTensor], params: Sequence[Params]) -> list[TypedTensor]:
+        if not all(isinstance(leaf, Image) for leaf in leaves):
+            return super().after_windows(leaves, params)
+        news = resize_each([leaf.plain() for leaf in leaves], self.size, self.interpolation, self.antialias)
+        return [leaf.like(new) for leaf, new in zip(leaves, news, strict=True)]
 
     def reduction(self, params: Params, size: tuple[int, int]) -> Reduction | None:
         return Reduction(self.window(params, size), self.size, self.interpolation) if self.antialias else None

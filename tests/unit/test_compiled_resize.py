@@ -1,0 +1,205 @@
+"""The compiled loop that resizes bytes gives what torch's byte kernel gives, bit for bit."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image as pillow
+from torch.nn.functional import interpolate
+
+import vdata
+from tests.unit.guarded import guarded
+from vdata import compiled
+from vdata import transforms as T
+from vdata.codecs import baseline
+from vdata.compiled.resize import AT_ONCE, _pairs, fit, resize_planes, resized
+from vdata.encoded import Encoded
+from vdata.source import Computed
+from vdata.start import read
+from vdata.tensors import Image, Video
+from vdata.transforms import functional as F
+from vdata.transforms import resize as module
+from vdata.transforms.resize import BILINEAR, resize_beginning, resize_each, resize_pixels
+
+pytestmark = [
+    pytest.mark.skipif(compiled.numba() is None, reason="needs numba"),
+    pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"), reason="torch has its byte kernel for other processors alone"),
+]
+
+
+def by_torch(x, new, antialias):
+    return interpolate(x[None], size=new, mode="bilinear", antialias=antialias, align_corners=False)[0]
+
+
+def by_loop(x, new, antialias, shown=None):
+    return torch.from_numpy(resized([x.numpy()], new, shown or new, antialias)[0])
+
+
+def bytes_of(rng, *shape):
+    """Noise, black and white, or what is smooth."""
+    x = rng.integers(0, 256, shape, np.uint8)
+    kind = rng.integers(3)
+    if kind == 1:
+        x = np.where(x > 127, 255, 0).astype(np.uint8)
+    elif kind == 2:
+        x = np.cumsum(x % 5, -1).astype(np.uint8)
+    return torch.from_numpy(x)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_sizes_of_all_kinds(seed):
+    rng, done = np.random.default_rng(seed), 0
+    while done < 250:
+        old, new = tuple(rng.integers(AT_ONCE, 260, 2).tolist()), (int(rng.integers(1, 260)), int(rng.integers(AT_ONCE, 260)))
+        if rng.random() < 0.2:
+            new = (old[0], new[1]) if rng.random() < 0.5 else (new[0], old[1])
+        shown = new if rng.random() < 0.5 else (int(rng.integers(1, new[0] + 1)), int(rng.integers(AT_ONCE, new[1] + 1)))
+        antialias = bool(rng.integers(2))
+        if old == new or not fit(old, new, shown, antialias):
+            continue
+        x = bytes_of(rng, int(rng.integers(1, 6)), *old)
+        assert torch.equal(by_loop(x, new, antialias, shown), by_torch(x, new, antialias)[:, : shown[0], : shown[1]]), (old, new, shown, antialias)
+        done += 1
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+def test_every_ratio_near_those_where_another_pixel_gets_a_weight(antialias):
+    """Weights are rounded from float64: sizes whose pixels' borders fall together are where another order of operations would show."""
+    x = bytes_of(np.random.default_rng(0), 1, 64, 512)
+    for old in (32, 48, 63, 64, 96, 100, 128, 192, 255, 256, 257, 384, 512):
+        part = x[..., :old]
+        for new in {*range(32, 72), *range(max(32, old - 3), old + 4), max(32, old // 2), max(32, old // 3), 2 * old, 3 * old, 224}:
+            if new != old and fit((64, old), (64, new), (64, new), antialias):
+                assert torch.equal(by_loop(part, (64, new), antialias), by_torch(part.contiguous(), (64, new), antialias)), (old, new)
+                tall = part.transpose(1, 2).contiguous()
+                assert torch.equal(by_loop(tall, (new, 64), antialias), by_torch(tall, (new, 64), antialias)), (old, new)
+
+
+def test_few_pixels_and_few_of_many_are_left_to_torch():
+    assert not fit((31, 100), (64, 64), (64, 64), True) and not fit((100, 31), (64, 64), (64, 64), True)
+    assert not fit((100, 100), (64, 31), (64, 31), True) and not fit((100, 100), (64, 64), (64, 31), True)
+    assert fit((32, 32), (1, 32), (1, 32), False) and not fit((33, 32), (1, 32), (1, 32), True)
+    for old in range(32, 200):
+        for new in range(1, 200):  # as many weights as there may be, but for one at a border that is 0
+            taps = max(min(int(old / new * (i + 0.5) + max(old / new, 1) + 0.5), old) - max(int(old / new * (i + 0.5) - max(old / new, 1) + 0.5), 0) for i in range(new))
+            assert taps <= 2 * _pairs(old, new, True) + 1
+
+
+def test_nothing_beyond_pixels_is_touched():
+    rng = np.random.default_rng(1)
+    for _ in range(150):
+        old, new = tuple(rng.integers(AT_ONCE, 90, 2).tolist()), (int(rng.integers(1, 90)), int(rng.integers(AT_ONCE, 90)))
+        shown, antialias = (int(rng.integers(1, new[0] + 1)), int(rng.integers(AT_ONCE, new[1] + 1))), bool(rng.integers(2))
+        if old == new or not fit(old, new, shown, antialias):
+            continue
+        x = rng.integers(0, 256, (2, *old), np.uint8)
+        source, out = guarded(x.tobytes()), guarded(bytes(2 * shown[0] * shown[1]))
+        about = [source.ctypes.data, old[0] * old[1], old[1], *old, out.ctypes.data]
+        resize_planes(np.array([about], np.int64), 2, *new, *shown, antialias)
+        want = by_torch(torch.from_numpy(x), new, antialias)[:, : shown[0], : shown[1]]
+        assert np.array_equal(out.reshape(want.shape), want.numpy())
+
+
+@pytest.fixture
+def used(monkeypatch):
+    """Done by the loop from the first picture on; how many pictures each of its calls had."""
+    calls: list[int] = []
+    inner = module.compiled.resized
+
+    def counted(pictures, *how):
+        calls.append(len(pictures))
+        return inner(pictures, *how)
+
+    monkeypatch.setattr(module._loop, "ready", lambda numbers, given: True)
+    monkeypatch.setattr(module.compiled, "resized", counted)
+    return calls
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+def test_pictures_however_they_lie(used, antialias):
+    base = bytes_of(np.random.default_rng(2), 4, 3, 130, 150)
+    views = {
+        "batch": base, "video": base[:, None], "one": base[0], "grey": base[0, :1], "no channels": base[0, 0][None], "five": base.flatten(0, 1)[:5], "cut": base[..., 3:121, 7:140],
+        "cut of one": base[1, :, 3:121, 7:140], "expanded": base[0, :1].expand(3, 130, 150), "every second": base[::2, :, ::2], "some planes": base[:, :2],
+    }  # fmt: skip
+    for name, x in views.items():
+        before = len(used)
+        got = resize_pixels(x, (90, 64), BILINEAR, antialias)
+        assert len(used) == before + 1, name
+        want = torch.stack([by_torch(one.contiguous(), (90, 64), antialias) for one in x.reshape(-1, *x.shape[-3:])]).reshape(got.shape)
+        assert torch.equal(got, want), name
+    for other in (base[0].permute(1, 2, 0).contiguous().permute(2, 0, 1), base[0].transpose(1, 2), base[0].float(), base[0].short()):
+        before = len(used)
+        resize_pixels(other, (90, 64), BILINEAR, antialias)
+        assert len(used) == before
+    for other in (T.InterpolationMode.BICUBIC, T.InterpolationMode.NEAREST):
+        resize_pixels(base[0], (90, 64), other, antialias)
+        assert len(used) == before
+
+
+def test_pictures_of_many_sizes_at_once(used):
+    rng = np.random.default_rng(3)
+    pictures = [bytes_of(rng, int(rng.integers(1, 5)), *rng.integers(1, 200, 2).tolist()) for _ in range(60)] + [bytes_of(rng, 3, 48, 56)]
+    for antialias in (False, True):
+        for picture, got in zip(pictures, resize_each(pictures, (48, 56), BILINEAR, antialias), strict=True):
+            want = picture if picture.shape[1:] == (48, 56) else by_torch(picture, (48, 56), antialias)
+            assert torch.equal(got, want)
+    assert sum(used) > 60 and max(used) > 5
+    assert resize_each([], (48, 56), BILINEAR, True) == []
+
+
+def test_the_beginning_of_a_picture_is_that_of_the_whole(used):
+    rng = np.random.default_rng(4)
+    for number in range(200):
+        old, new = tuple(rng.integers(32, 120, 2).tolist()), tuple(rng.integers(32, 200, 2).tolist())
+        shown, x = tuple(int(rng.integers(1, n + 1)) for n in new), bytes_of(rng, 3, *old)
+        begun, antialias = resize_beginning(x, new, shown, BILINEAR, bool(number % 2)), bool(number % 2)
+        assert begun.shape[1] >= shown[0] and begun.shape[2] >= shown[1]
+        want = x if old == new else by_torch(x, new, antialias)
+        assert torch.equal(begun, want[:, : begun.shape[1], : begun.shape[2]]), (old, new, shown)
+    assert len(used) > 100
+
+
+def test_transforms_are_those_without_it(used, monkeypatch):
+    picture, video = Image(bytes_of(np.random.default_rng(5), 3, 120, 140)), Video(bytes_of(np.random.default_rng(6), 2, 3, 90, 80))
+    steps = [
+        lambda x: F.resize(x, 50), lambda x: F.resize(x, (64, 100), antialias=False), lambda x: F.resized_crop(x, 5, 6, 60, 50, (48, 40)), lambda x: T.Letterbox((80, 96))(x),
+        lambda x: T.Compose([T.Resize(100), T.CenterCrop((60, 70))])(x), lambda x: T.RandomResizedCrop(40)(x, key=vdata.Key.of(3)),
+    ]  # fmt: skip
+    for step in steps:
+        for leaf in (picture, video):
+            before = len(used)
+            quick = step(leaf)
+            assert len(used) > before
+            with monkeypatch.context() as m:
+                m.setattr(module._loop, "ready", lambda numbers, given: False)
+                plain = step(leaf)
+            assert torch.equal(quick, plain) and type(quick) is type(plain)
+
+
+def test_windows_of_files_are_resized_together_and_are_those_without_it(used, monkeypatch):
+    monkeypatch.setattr(baseline, "windows", baseline.read_windows)
+
+    def sample(index):
+        file = io.BytesIO()
+        pillow.fromarray(skimage.data.astronaut()[: 200 + index, : 300 - index]).save(file, "JPEG", exif=_turned(1 + index % 8))
+        return {"image": Encoded(file.getvalue(), "Image"), "other": Image(bytes_of(np.random.default_rng(index), 1, 70, 50)), "at": index}
+
+    def all_of(**how):
+        pipe = read(Computed("turned", 24, sample)).select("image", "at").apply(T.RandomResizedCrop((56, 64)), T.RandomHorizontalFlip()).batch(8)
+        return list(pipe.loader(mode="inline", **how))
+
+    quick = all_of()
+    assert max(used) >= 8
+    plain = all_of(optimize=False)
+    assert len(quick) == 3 and all(torch.equal(a["image"], b["image"]) for a, b in zip(quick, plain, strict=True))
+
+
+def _turned(orientation):
+    exif = pillow.Exif()
+    exif[0x0112] = orientation
+    return exif
