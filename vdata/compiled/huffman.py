@@ -17,8 +17,9 @@ from vdata.compiled._instructions import Instruction
 from vdata.compiled.cosines import pixels_of
 
 U, INT = np.uint64, np.int64
-BITS = 10  # codes, with the number behind them, that one look into a table tells
-SKIP = 11  # bits that one look passes over where nothing is wanted
+BITS = 11  # codes, with the number behind them, that one look into a table tells
+SKIP = 11  # bits that are looked at where nothing is wanted
+PASS = 18  # the most that one such look passes over: the number behind the last code need not be seen
 END = 128  # how far a code moves that ends its block
 _BITS, _SKIP, _LOOK, _SKIM = U(BITS), U(SKIP), U(64 - BITS), U(64 - SKIP)
 _0, _1, _3, _4, _5, _6, _8, _15, _16, _31, _32, _48, _56, _63, _64 = (U(n) for n in (0, 1, 3, 4, 5, 6, 8, 15, 16, 31, 32, 48, 56, 63, 64))
@@ -54,18 +55,18 @@ def read_table(counts, symbols, t, codes, passes, limits, firsts, state):
     limits   int64 [tables, 18], firsts int64 [tables, 18]: the first 16 bits that are no code of a length any more; a symbol's place less its code
     state    int64 [1]: 1 where there are no such codes
     """
-    code, at = 0, 0
+    code, place, lengths = 0, 0, np.zeros(1 << BITS, np.uint8)  # of codes, in bits
     for j in range(U(1 << BITS)):
         codes[t, j] = 32
     for n in range(1, 17):
-        firsts[t, U(n)] = at - code
+        firsts[t, U(n)] = place - code
         many = INT(counts[t, U(n - 1)])
-        if (many and code + many >= 1 << n) or at + many > 256:  # a code of ones alone is none
+        if (many and code + many >= 1 << n) or place + many > 256:  # a code of ones alone is none
             state[_0] = 1
             return
         for _ in range(many):
-            symbol = INT(symbols[t, U(at)])
-            at += 1
+            symbol = INT(symbols[t, U(place)])
+            place += 1
             if symbol > 15 and t < U(4):
                 state[_0] = 1
                 return
@@ -82,16 +83,22 @@ def read_table(counts, symbols, t, codes, passes, limits, firsts, state):
                         codes[t, U(begin + j)] = number << 16 | moves << 8 | (n + size)
                     else:
                         codes[t, U(begin + j)] = size << 16 | moves << 8 | 32 | n
+                    lengths[U(begin + j)] = n
             code += 1
         limits[t, U(n)] = code << (16 - n)
         code <<= 1
     limits[t, U(17)] = 1 << 16
+    if t < U(4):  # of DC every number is wanted
+        return
     for ahead in range(1 << SKIP):
         bits, moved, ends = 0, 0, 0
         while True:
-            entry = INT(codes[t, U(((ahead << bits) & ((1 << SKIP) - 1)) >> (SKIP - BITS))])
-            moves, more = (entry >> 8) & 255, entry & 31
-            if entry & 32 or bits + more > SKIP or (moves != END and moved + moves > 63):
+            at = U(((ahead << bits) & ((1 << SKIP) - 1)) >> (SKIP - BITS))
+            entry = INT(codes[t, at])
+            moves, more, length = (entry >> 8) & 255, entry & 31, INT(lengths[at])
+            if entry & 32:
+                more += entry >> 16
+            if entry == 32 or bits + length > SKIP or bits + more > PASS or (moves != END and moved + moves > 63):
                 break
             bits += more
             if moves == END:
@@ -199,7 +206,7 @@ def read_blocks(data, at, end, restart, across, window, parts, codes, passes, li
                             if k >= _64:
                                 break
                     else:
-                        for _ in range(56 // SKIP):
+                        for _ in range(56 // PASS):
                             group = U(passes[ac, ahead >> _SKIM])
                             n, moved = group & _31, k + (group >> _6)
                             if n == _0 or moved >= _64:
