@@ -359,8 +359,8 @@ class DataPipe(IterableDataset):
         on_device   what of a batch's transforms runs on the `device`, where that is not the CPU: "floats" (a conversion to floats
                     and a normalisation at the end, so that bytes are copied), "batch" (all after `.batch`) or "none"
         memory_format  torch.channels_last: pictures of a batch lie in memory as [N, H, W, C]; their shape stays [N, C, H, W]
-        optimize    False runs the plan as it is written, without the rewrites that `explain` shows: slower, and equal (but for one grey
-                    level where RandomResizedCrop resizes through OpenCV); what of it would run on the device runs here
+        optimize    False runs the plan as it is written, without the rewrites that `explain` shows: slower, and equal; what of
+                    it would run on the device runs here
 
         >>> loader = vdata.from_torch([{"x": 1}]).loader(workers=2)
         >>> len(loader), loader.state_dict()["position"]

@@ -75,13 +75,16 @@ def test_the_beginning_of_a_larger_picture_is_that_of_the_whole():
         old = rng.integers(2, 90, 2)
         new = tuple(int(v) for v in np.maximum(old, (old * rng.uniform(0.9, 3, 2)).astype(int)))
         shown = tuple(int(rng.integers(1, n + 1)) for n in new)
-        x = torch.from_numpy(rng.integers(0, 256, (3, *old), np.uint8))
+        x = torch.from_numpy(rng.integers(0, 256, (3 if number % 4 else 5, *old), np.uint8))
         x = x.permute(1, 2, 0).contiguous().permute(2, 0, 1) if number % 3 == 0 else x
         begun, whole = resize_beginning(x, new, shown, BILINEAR, bool(number % 2)), resize_pixels(x, new, BILINEAR, bool(number % 2))
         assert begun.shape[1] >= shown[0] and begun.shape[2] >= shown[1]
         assert torch.equal(begun, whole[:, : begun.shape[1], : begun.shape[2]])
         saved += begun.shape != whole.shape
     assert saved > 200
+    x = torch.from_numpy(rng.integers(0, 256, (5, 45, 47), np.uint8))  # a single column of many channels
+    begun = resize_beginning(x, (466, 459), (146, 1), BILINEAR, True)
+    assert torch.equal(begun, resize_pixels(x, (466, 459), BILINEAR, True)[:, : begun.shape[1], : begun.shape[2]])
 
 
 @pytest.mark.parametrize("fill", [0, 200, (10, 0, 255)], ids=str)

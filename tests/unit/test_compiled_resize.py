@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import warnings
 
 import numpy as np
 import pytest
 import skimage.data
 import torch
 from PIL import Image as pillow
+from torch._subclasses import FakeTensorMode
 from torch.nn.functional import interpolate
 
 import vdata
@@ -79,6 +81,14 @@ def test_every_ratio_near_those_where_another_pixel_gets_a_weight(antialias):
                 assert torch.equal(by_loop(tall, (new, 64), antialias), by_torch(tall, (new, 64), antialias)), (old, new)
 
 
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize(("old", "new"), [(4100, 4099), (5192, 2393), (7360, 3001), (8000, 2561), (12000, 1601), (1_000_003, 32)])
+def test_long_sides(old, new, antialias):
+    """Without antialias torch takes the floor of a place in float32."""
+    x = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (1, 32, old), np.uint8) * 255)
+    assert torch.equal(by_loop(x, (32, new), antialias), by_torch(x, (32, new), antialias))
+
+
 def test_few_pixels_and_few_of_many_are_left_to_torch():
     assert not fit((31, 100), (64, 64), (64, 64), True) and not fit((100, 31), (64, 64), (64, 64), True)
     assert not fit((100, 100), (64, 31), (64, 31), True) and not fit((100, 100), (64, 64), (64, 31), True)
@@ -98,8 +108,9 @@ def test_nothing_beyond_pixels_is_touched():
             continue
         x = rng.integers(0, 256, (2, *old), np.uint8)
         source, out = guarded(x.tobytes()), guarded(bytes(2 * shown[0] * shown[1]))
-        about = [source.ctypes.data, old[0] * old[1], old[1], *old, out.ctypes.data]
-        resize_planes(np.array([about], np.int64), 2, *new, *shown, antialias)
+        pairs = [_pairs(o, n, antialias) for o, n in zip(old, new, strict=True)]
+        about = [source.ctypes.data, old[0] * old[1], old[1], 2, *old, *pairs, out.ctypes.data]
+        resize_planes(np.array([about], np.int64), *new, *shown, antialias)
         want = by_torch(torch.from_numpy(x), new, antialias)[:, : shown[0], : shown[1]]
         assert np.array_equal(out.reshape(want.shape), want.numpy())
 
@@ -148,8 +159,54 @@ def test_pictures_of_many_sizes_at_once(used):
         for picture, got in zip(pictures, resize_each(pictures, (48, 56), BILINEAR, antialias), strict=True):
             want = picture if picture.shape[1:] == (48, 56) else by_torch(picture, (48, 56), antialias)
             assert torch.equal(got, want)
+        files = [torch.zeros(2, 3, 70, 80, dtype=torch.uint8), bytes_of(rng, 2, 70, 80), bytes_of(rng, 40, 3, 48, 60)]  # as many leading, not as many planes
+        assert [x.shape for x in resize_each(files, (48, 56), BILINEAR, antialias)] == [(2, 3, 48, 56), (2, 48, 56), (40, 3, 48, 56)]
     assert sum(used) > 60 and max(used) > 5
     assert resize_each([], (48, 56), BILINEAR, True) == []
+
+
+def test_a_picture_does_not_hold_the_memory_of_those_beside_it(used):
+    for one in resize_each([bytes_of(np.random.default_rng(0), 3, 60, 70)] * 8, (48, 56), BILINEAR, True):
+        assert one.untyped_storage().nbytes() == one.numel()
+
+
+def test_what_is_no_plain_memory_is_torchs(used):
+    x = bytes_of(np.random.default_rng(7), 3, 60, 70)
+    with FakeTensorMode() as mode:
+        assert resize_pixels(mode.from_tensor(x), (40, 48)).shape == (3, 40, 48)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it traces, and that who traces should do otherwise
+        traced = torch.jit.trace(lambda x: resize_pixels(x, (40, 48)), x)
+    other = bytes_of(np.random.default_rng(8), 3, 60, 70)
+    before = len(used)
+    assert torch.equal(traced(other), resize_pixels(other, (40, 48)))
+    assert resize_pixels(x.to("meta"), (40, 48)).device.type == "meta"
+    assert resize_pixels(x[:0], (40, 48)).shape == (0, 40, 48) and resize_pixels(x, (60, 70)) is x
+    assert len(used) == before + 1
+
+
+def test_a_transform_with_a_way_of_its_own_after_the_window_is_asked(used, monkeypatch):
+    class Inverted(T.RandomResizedCrop):
+        def moved(self, value, placed, frame):
+            out = super().moved(value, placed, frame)
+            return out.like(255 - out.plain())
+
+        def after_window(self, leaf, params):
+            out = super().after_window(leaf, params)
+            return out.like(255 - out.plain())
+
+    def all_of(optimize):
+        return list(read(Computed("inverted", 6, photograph)).select("image").apply(Inverted((40, 48))).loader(mode="inline", optimize=optimize))
+
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(all_of(True), all_of(False), strict=True))
+
+
+def test_one_call_after_the_first_waits_for_no_compiler():
+    """Of one picture and of several: numba tells arrays apart by how they lie, and one row lies in two ways."""
+    by_loop(bytes_of(np.random.default_rng(0), 1, 64, 64), (48, 48), True)
+    known = set(resize_planes._known)
+    resized([np.zeros((3, 64, 64), np.uint8)] * 3, (48, 48), (48, 48), False)
+    assert resize_planes._known == known
 
 
 def test_the_beginning_of_a_picture_is_that_of_the_whole(used):
@@ -184,13 +241,8 @@ def test_transforms_are_those_without_it(used, monkeypatch):
 def test_windows_of_files_are_resized_together_and_are_those_without_it(used, monkeypatch):
     monkeypatch.setattr(baseline, "windows", baseline.read_windows)
 
-    def sample(index):
-        file = io.BytesIO()
-        pillow.fromarray(skimage.data.astronaut()[: 200 + index, : 300 - index]).save(file, "JPEG", exif=_turned(1 + index % 8))
-        return {"image": Encoded(file.getvalue(), "Image"), "other": Image(bytes_of(np.random.default_rng(index), 1, 70, 50)), "at": index}
-
     def all_of(**how):
-        pipe = read(Computed("turned", 24, sample)).select("image", "at").apply(T.RandomResizedCrop((56, 64)), T.RandomHorizontalFlip()).batch(8)
+        pipe = read(Computed("turned", 24, photograph)).apply(T.RandomResizedCrop((56, 64)), T.RandomHorizontalFlip()).batch(8)
         return list(pipe.loader(mode="inline", **how))
 
     quick = all_of()
@@ -199,7 +251,9 @@ def test_windows_of_files_are_resized_together_and_are_those_without_it(used, mo
     assert len(quick) == 3 and all(torch.equal(a["image"], b["image"]) for a, b in zip(quick, plain, strict=True))
 
 
-def _turned(orientation):
-    exif = pillow.Exif()
-    exif[0x0112] = orientation
-    return exif
+def photograph(index):
+    """A file of its own size and EXIF orientation."""
+    file, exif = io.BytesIO(), pillow.Exif()
+    exif[0x0112] = 1 + index % 8
+    pillow.fromarray(skimage.data.astronaut()[: 200 + index, : 300 - index]).save(file, "JPEG", exif=exif)
+    return {"image": Encoded(file.getvalue(), "Image"), "at": index}

@@ -12,9 +12,12 @@ import torch
 from PIL import Image as pillow
 
 from vdata import codecs
+from vdata import transforms as T
 from vdata.codecs import baseline, header, image, turbo
 from vdata.encoded import Encoded
 from vdata.errors import DecodeError
+from vdata.source import Computed
+from vdata.start import read
 
 PHOTO = pillow.fromarray(skimage.data.astronaut())
 SIZES = ((211, 173), (64, 64), (17, 3), (3, 17), (1, 1), (300, 16), (129, 257))  # width, height
@@ -198,3 +201,21 @@ def test_sixteen_bit_colour_is_the_same_with_and_without_opencv(monkeypatch):
     assert np.array_equal(image.decode(data, mode="unchanged").numpy(), wide.transpose(2, 0, 1))
     with pytest.raises(DecodeError):
         image.decode(data[:-40], mode="unchanged")
+
+
+@pytest.mark.parametrize("broken", ["header", "middle"])
+@pytest.mark.parametrize("field", ["left", "right"])
+def test_a_broken_picture_is_named_with_its_field_among_many(field, broken):
+    file = io.BytesIO()
+    pillow.fromarray(skimage.data.astronaut()[:200, :180]).save(file, "JPEG")
+    good, bad = file.getvalue(), file.getvalue()[: 30 if broken == "header" else 4000]
+
+    def sample(index):
+        data = {name: bad if (index, name) == (13, field) else good for name in ("left", "right")}
+        return {"__key__": f"k{index}", **{name: Encoded(data[name], "Image") for name in data}}
+
+    for optimize in (True, False):
+        pipe = read(Computed("pairs", 32, sample)).apply(T.RandomCrop(40)).batch(32)
+        with pytest.raises(DecodeError) as said:
+            list(pipe.loader(mode="inline", optimize=optimize))
+        assert said.value.where["field"] == field and said.value.where["key"] == "k13"

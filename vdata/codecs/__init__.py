@@ -68,7 +68,7 @@ def decode(enc: Encoded, *, window: Window | None = None, mode: str = "RGB") -> 
 
 def decode_all(asked: Sequence[tuple[Encoded, Window | None]], *, mode: str = "RGB") -> list[Any]:
     """`decode` of several, each with its window, for who reads their pixels at once: a picture's may lie in memory as the
-    decoder left them, [3, H, W] as a view of [H, W, 3]."""
+    decoder left them, planes or [3, H, W] as a view of [H, W, 3]."""
     pixels: list[Tensor] = []
     try:
         quick = [i for i, (enc, _) in enumerate(asked) if mode == "RGB" and _is_jpeg(enc)]

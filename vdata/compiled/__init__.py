@@ -82,7 +82,7 @@ class Loop:
         return not _shut and numba() is not None
 
     def __call__(self, *arguments: Any) -> None:
-        kinds = tuple((a.dtype, a.flags.num, a.ndim) if isinstance(a, np.ndarray) else type(a) for a in arguments)
+        kinds = tuple((a.dtype, _lies(a.flags.num), a.ndim) if isinstance(a, np.ndarray) else type(a) for a in arguments)
         if kinds in self._known:
             self._compiled(*arguments)
             return
@@ -113,6 +113,11 @@ class Loop:
 
     def __reduce__(self) -> str:
         return self.__qualname__
+
+
+def _lies(flags: int) -> int:
+    """How an array lies in memory, as numba tells them apart: of one that is in C's order not whether it is in Fortran's too."""
+    return flags & ~2 if flags & 1 else flags
 
 
 def _compiled(fn: Callable[..., None]) -> Any:

@@ -10,7 +10,7 @@ import torch
 from vdata.compiled._instructions import Instruction
 
 # of three floats of one kind
-fma: Any = Instruction(lambda a, b, c: a, lambda builder, a, b, c: builder.fma(a, b, c))
+fma: Any = Instruction(lambda builder, a, b, c: builder.fma(a, b, c), lambda a, b, c: a)
 
 
 @lru_cache(None)

@@ -28,12 +28,13 @@ class Found:
 class Instruction(Found):
     """`emit(builder, *values)` written where a loop calls it; an array comes as a pointer to its first number.
 
-    `kind(*kinds)` gives numba's type of the result. Nothing is held while it runs: a function that takes arrays counts who has them.
+    `kind(*kinds)` gives numba's type of the result; by default there is none. Nothing is held while it runs: a function that takes
+    arrays counts who has them.
     """
 
-    def __init__(self, kind: Callable[..., Any], emit: Callable[..., Any]):
+    def __init__(self, emit: Callable[..., Any], kind: Callable[..., Any] | None = None):
         super().__init__(lambda: self._known)
-        self._kind, self._emit = kind, emit
+        self._emit, self._kind = emit, kind
 
     @cached_property
     def _known(self) -> Any:
@@ -50,17 +51,11 @@ class Instruction(Found):
             return context.get_dummy_value() if written is None else written
 
         def typed(context: Any, *kinds: Any) -> Any:
-            return self._kind(*kinds)(*kinds), write
+            return (types.void if self._kind is None else self._kind(*kinds))(*kinds), write
 
         first = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD)
-        vars(typed)["__signature__"] = Signature([first, *signature(self._kind).parameters.values()])  # numba counts arguments by it
+        vars(typed)["__signature__"] = Signature([first, *list(signature(self._emit).parameters.values())[1:]])  # numba counts arguments by it
         return intrinsic(typed)
-
-
-def _pointer(address: Any) -> Any:
-    from numba.core import types
-
-    return types.voidptr
 
 
 def _to_pointer(builder: Any, address: Any) -> Any:
@@ -69,5 +64,5 @@ def _to_pointer(builder: Any, address: Any) -> Any:
     return builder.inttoptr(address, ir.IntType(8).as_pointer())
 
 
-pointer: Any = Instruction(_pointer, _to_pointer)  # of an address; carray(pointer(address), shape, dtype) is the array there
+pointer: Any = Instruction(_to_pointer, lambda address: numba().types.voidptr)  # of an address; carray(pointer(address), shape, dtype) is the array there
 carray: Any = Found(lambda: numba().carray)

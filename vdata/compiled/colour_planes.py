@@ -14,12 +14,6 @@ AT_ONCE = 16  # pixels at once: so much is read beyond the last
 _0, _1, _2, _3, _AT_ONCE = U(0), U(1), U(2), U(3), U(AT_ONCE)
 
 
-def _nothing(luma: Any, at: Any, blue: Any, blue_at: Any, red: Any, red_at: Any, out: Any, place: Any, apart: Any) -> Any:
-    from numba.core import types
-
-    return types.void
-
-
 def _write(b: Any, luma: Any, at: Any, blue: Any, blue_at: Any, red: Any, red_at: Any, out: Any, place: Any, apart: Any) -> None:
     from llvmlite import ir
 
@@ -54,7 +48,7 @@ def _write(b: Any, luma: Any, at: Any, blue: Any, blue_at: Any, red: Any, red_at
         place = b.add(place, apart)
 
 
-coloured: Any = Instruction(_nothing, _write)  # 16 pixels of luma[at], blue[blue_at], red[red_at]: red at out[place], green `apart` behind it, blue twice
+coloured: Any = Instruction(_write)  # 16 pixels of luma[at], blue[blue_at], red[red_at]: red at out[place], green `apart` behind it, blue twice
 
 
 @loop

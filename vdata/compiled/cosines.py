@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from vdata.compiled import numba
 from vdata.compiled._instructions import Instruction
 
 _BITS, _KEPT = 13, 2
@@ -108,12 +109,6 @@ def _write(builder: Any, block: Any, steps: Any, table: Any, out: Any, place: An
     return builder.and_(eight.below(rows, 1 << 13), eight.below(half, 1 << 14))
 
 
-def _whether(block: Any, steps: Any, table: Any, out: Any, place: Any, stride: Any) -> Any:
-    from numba.core import types
-
-    return types.boolean
-
-
 # int16 block [64], row by row, times int16 steps[table:table + 64]: uint8 [8, 8] at out[place], `stride` from row to row. The block is 0 then.
 # False where numbers are far beyond what a picture of bytes can have: there libjpeg's 16 bits run over, on each processor in its own way.
-pixels_of: Any = Instruction(_whether, _write)
+pixels_of: Any = Instruction(_write, lambda *_: numba().types.boolean)

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from vdata.compiled import loop
+from vdata.compiled import loop, numba
 from vdata.compiled._instructions import Instruction
 from vdata.compiled.cosines import pixels_of
 
 U, INT = np.uint64, np.int64
 BITS = 11  # codes, with the number behind them, that one look into a table tells
-SKIP = 11  # bits that are looked at where nothing is wanted
+SKIP = 11  # bits that are looked at where nothing is wanted, BITS or more
 PASS = 18  # the most that one such look passes over: the number behind the last code need not be seen
 END = 128  # how far a code moves that ends its block
 _BITS, _SKIP, _LOOK, _SKIM = U(BITS), U(SKIP), U(64 - BITS), U(64 - SKIP)
@@ -29,12 +29,6 @@ _END = U(END)
 _ONES, _HIGH, _EVERY = (U(n * 0x0101010101010101) for n in (1, 0x80, 0xFF))
 
 
-def _long(data: Any, at: Any) -> Any:
-    from numba.core import types
-
-    return types.uint64
-
-
 def _load(b: Any, data: Any, at: Any) -> Any:
     from llvmlite import ir
 
@@ -42,7 +36,7 @@ def _load(b: Any, data: Any, at: Any) -> Any:
     return b.bswap(word) if sys.byteorder == "little" else word
 
 
-eight_bytes: Any = Instruction(_long, _load)  # data[at:at + 8] as one number
+eight_bytes: Any = Instruction(_load, lambda data, at: numba().types.uint64)  # data[at:at + 8] as one number
 
 
 @loop
@@ -51,7 +45,7 @@ def read_table(counts, symbols, t, codes, passes, limits, firsts, state):
 
     codes    int32 [tables, 2**BITS]: number << 16 | how far it moves << 8 | bits; with 32 set, bits of the number << 16 and of its code
              alone; 32 alone: a longer code
-    passes   uint16 [tables, 2**SKIP]: how far the codes that fit move << 6 | 32 if they end the block | bits; 0 where none fits
+    passes   uint16 [tables, 2**SKIP], of AC: how far the codes that fit move << 6 | 32 if they end the block | bits, with the numbers; 0 where none fits
     limits   int64 [tables, 18], firsts int64 [tables, 18]: the first 16 bits that are no code of a length any more; a symbol's place less its code
     state    int64 [1]: 1 where there are no such codes
     """

@@ -21,20 +21,14 @@ _0, _1 = U(0), U(1)
 _HALF = AT_ONCE // 2
 
 
-def _kind(x: Any, at: Any, step: Any, out: Any, place: Any, apart: Any) -> Any:
-    from numba.core import types
-
-    return types.void
-
-
 class _Square:
     """16 x 32 bytes turned: in each half of a vector of 32 bytes its own 16 x 16."""
 
     def __init__(self, builder: Any):
         from llvmlite import ir
 
-        self.ir, self.b, self.half = ir, builder, AT_ONCE // 2
-        self.few, self.many = (ir.VectorType(ir.IntType(8), n) for n in (self.half, AT_ONCE))
+        self.ir, self.b = ir, builder
+        self.few, self.many = (ir.VectorType(ir.IntType(8), n) for n in (_HALF, AT_ONCE))
 
     def lines(self, kind: Any, x: Any, at: Any, step: Any, count: int) -> list[Any]:
         """Where `count` lines begin."""
@@ -47,37 +41,31 @@ class _Square:
         return self.b.shuffle_vector(one, two, self.ir.Constant(self.ir.VectorType(self.ir.IntType(32), len(mask)), mask))
 
     def turned(self, lines: list[Any]) -> list[Any]:
-        places = [(i // self.half) * self.half + i % self.half // 2 + AT_ONCE * (i % 2) for i in range(AT_ONCE)]
-        masks = [[place + first for place in places] for first in (0, self.half // 2)]
-        for _ in range(self.half.bit_length() - 1):  # the first half shuffled into the second
-            lines = [self.shuffled(lines[i], lines[i + self.half // 2], mask) for i in range(self.half // 2) for mask in masks]
+        places = [(i // _HALF) * _HALF + i % _HALF // 2 + AT_ONCE * (i % 2) for i in range(AT_ONCE)]
+        masks = [[place + first for place in places] for first in (0, _HALF // 2)]
+        for _ in range(_HALF.bit_length() - 1):  # the first half shuffled into the second
+            lines = [self.shuffled(lines[i], lines[i + _HALF // 2], mask) for i in range(_HALF // 2) for mask in masks]
         return lines
 
 
 def _turn_in(b: Any, x: Any, at: Any, step: Any, out: Any, place: Any, apart: Any) -> None:
     square = _Square(b)
     lines = [b.load(line, align=1) for line in square.lines(square.few, x, at, step, AT_ONCE)]
-    lines = [square.shuffled(lines[i], lines[i + square.half], list(range(AT_ONCE))) for i in range(square.half)]
-    for turned, line in zip(square.turned(lines), square.lines(square.many, out, place, apart, square.half), strict=True):
+    lines = [square.shuffled(lines[i], lines[i + _HALF], list(range(AT_ONCE))) for i in range(_HALF)]
+    for turned, line in zip(square.turned(lines), square.lines(square.many, out, place, apart, _HALF), strict=True):
         b.store(turned, line, align=1)
 
 
 def _turn_out(b: Any, x: Any, at: Any, step: Any, out: Any, place: Any, apart: Any) -> None:
     square = _Square(b)
-    lines = square.turned([b.load(line, align=1) for line in square.lines(square.many, x, at, step, square.half)])
-    halves = [square.shuffled(line, line, list(range(first, first + square.half))) for first in (0, square.half) for line in lines]
+    lines = square.turned([b.load(line, align=1) for line in square.lines(square.many, x, at, step, _HALF)])
+    halves = [square.shuffled(line, line, list(range(first, first + _HALF))) for first in (0, _HALF) for line in lines]
     for turned, line in zip(halves, square.lines(square.few, out, place, apart, AT_ONCE), strict=True):
         b.store(turned, line, align=1)
 
 
-turned_in: Any = Instruction(_kind, _turn_in)  # 32 lines of 16 bytes, x[at + i * step + j]: 16 of 32, out[place + j * apart + i]
-turned_out: Any = Instruction(_kind, _turn_out)  # 16 lines of 32 bytes likewise: 32 of 16
-
-
-def _weigh_kind(x: Any, at: Any, step: Any, weights: Any, first: Any, pairs: Any, shift: Any, out: Any, place: Any) -> Any:
-    from numba.core import types
-
-    return types.void
+turned_in: Any = Instruction(_turn_in)  # 32 lines of 16 bytes, x[at + i * step + j]: 16 of 32, out[place + j * apart + i]
+turned_out: Any = Instruction(_turn_out)  # 16 lines of 32 bytes likewise: 32 of 16
 
 
 def _weigh(b: Any, x: Any, at: Any, step: Any, weights: Any, first: Any, pairs: Any, shift: Any, out: Any, place: Any) -> None:
@@ -110,11 +98,8 @@ def _weigh(b: Any, x: Any, at: Any, step: Any, weights: Any, first: Any, pairs: 
     shift = b.trunc(shift, long)
     half = every(b.shl(ir.Constant(long, 1), b.sub(shift, ir.Constant(long, 1))))
     sums = cgutils.alloca_once(b, longs)
-    begin = plus(half, ir.Constant(whole, 0))
-    b.store(begin, sums)
-    with b.if_then(b.icmp_signed("==", pairs, ir.Constant(whole, 2)), likely=True):
-        b.store(plus(begin, ir.Constant(whole, 1)), sums)
-    with b.if_then(b.icmp_signed(">", pairs, ir.Constant(whole, 2)), likely=False), cgutils.for_range(b, pairs, ir.Constant(whole, 1)) as pair:
+    b.store(plus(half, ir.Constant(whole, 0)), sums)
+    with cgutils.for_range(b, pairs, ir.Constant(whole, 1)) as pair:
         b.store(plus(b.load(sums), pair.index), sums)
     out_of = b.ashr(b.load(sums), every(shift))
     for sign, bound in (("<", 0), (">", 255)):
@@ -123,33 +108,37 @@ def _weigh(b: Any, x: Any, at: Any, step: Any, weights: Any, first: Any, pairs: 
 
 
 # 32 bytes out[place + j]: the sum over i < 2 * pairs of int16 weights[first + i] times x[at + i * step + j], over 2**shift, rounded and clamped.
-weighed: Any = Instruction(_weigh_kind, _weigh)
+weighed: Any = Instruction(_weigh)
 
 
-def resized(pictures: Sequence[np.ndarray], new: tuple[int, int], shown: tuple[int, int], averages: bool) -> np.ndarray:
-    """uint8 [n, planes, *shown]: the first rows and columns of pictures uint8 [planes, h, w] at another size, that `fit`; their pixels in
-    a row lie side by side."""
-    out = np.empty((len(pictures), pictures[0].shape[0], *shown), np.uint8)
-    first, apart = out.__array_interface__["data"][0], out[:1].nbytes
-    about = [(x.__array_interface__["data"][0], *x.strides[:2], *x.shape[1:], first + i * apart) for i, x in enumerate(pictures)]
-    resize_planes(np.array(about, np.int64).reshape(-1, 6), out.shape[1], *new, *shown, averages)
-    return out
+def resized(pictures: Sequence[np.ndarray], new: tuple[int, int], shown: tuple[int, int], averages: bool) -> list[np.ndarray]:
+    """uint8 [planes, *shown]: the first rows and columns of each of these pictures uint8 [planes, h, w] at another size, all of which
+    `fit`, and whose pixels in a row lie side by side."""
+    outs = [np.empty((len(x), *shown), np.uint8) for x in pictures]
+    about = [
+        (x.__array_interface__["data"][0], *x.strides[:2], *x.shape, _pairs(x.shape[1], new[0], averages), _pairs(x.shape[2], new[1], averages), out.__array_interface__["data"][0])
+        for x, out in zip(pictures, outs, strict=True)
+    ]  # fmt: skip
+    resize_planes(np.array(about, np.int64).reshape(-1, 9), *new, *shown, averages)
+    return outs
 
 
 def fit(old: tuple[int, int], new: tuple[int, int], shown: tuple[int, int], averages: bool) -> bool:
     """Whether the loop can do it: not for a few rows or columns, nor for nearly none of very many."""
-    short = any(o != n and o < 2 * _pairs(o, n, averages) for o, n in zip(old, new, strict=True))
-    return not short and min(*old, shown[1]) >= AT_ONCE and shown[0] > 0
+    if min(*old, shown[1]) < AT_ONCE or shown[0] < 1:
+        return False
+    return all(o == n or o >= 2 * _pairs(o, n, averages) for o, n in zip(old, new, strict=True))
 
 
 def _pairs(old: int, new: int, averages: bool) -> int:
+    """How many pairs of weights each of `new` numbers has over `old` ones, at most."""
     return int(old / new + 1) if averages and old > new else 1
 
 
 @loop
 def weigh(old, new, averages, starts, weights, shift):
     """Where the weights of each of `new` numbers over `old` ones begin, `starts` int64 [new], and these, int16 [new, 2 * pairs], all within
-    the old ones; shift int64 [1]: how many bits they are behind the point. `weights` and `parts` are 0."""
+    the old ones; shift int64 [1]: how many bits they are behind the point."""
     taps = weights.shape[1]
     parts = np.zeros((new, taps))
     scale, greatest = old / new, 0.0
@@ -168,7 +157,7 @@ def weigh(old, new, averages, starts, weights, shift):
                 parts[i, U(j)] /= total
         else:
             place = max(scale * (INT(i) + 0.5) - 0.5, 0.0)
-            start = min(INT(place), old - 1)
+            start = min(INT(np.float32(place)), old - 1)  # torch takes the floor of a float32 here
             part = min(max(place - start, 0.0), 1.0)
             parts[i, _0], parts[i, _1] = (1.0 - part, part) if start < old - 1 else (1.0, 0.0)
         starts[i] = start
@@ -188,32 +177,30 @@ def weigh(old, new, averages, starts, weights, shift):
 
 
 @loop
-def resize_planes(pictures, planes, high, wide, shown_high, shown_wide, averages):
-    """The first `shown_high` rows and `shown_wide` columns of planes of bytes, as many of each picture, at another size, `high` x `wide`.
+def resize_planes(pictures, high, wide, shown_high, shown_wide, averages):
+    """The first `shown_high` rows and `shown_wide` columns of planes of bytes at another size, `high` x `wide`.
 
-    pictures  int64 [n, 6]: the address of the first byte; how far from plane to plane, and from row to row; height and width, AT_ONCE or
-              more, as is `shown_wide`; the address of planes * shown_high * shown_wide bytes for the result. A side that changes is no
-              shorter than the weights of one pixel
+    pictures  int64 [n, 9]: the address of the first byte; how far from plane to plane, and from row to row; how many planes; height and
+              width, AT_ONCE or more, as is `shown_wide`; how many pairs of weights a new row has, and a new column: a side that changes
+              is no shorter than these; the address of planes * shown_high * shown_wide bytes for the result
     averages  whether there is antialias
     """
     shift, down, across = np.zeros(1, np.int64), np.empty(high, np.int64), np.empty(wide, np.int64)
     news = np.empty(AT_ONCE * shown_wide, np.uint8)
     for n in range(U(pictures.shape[0])):
-        apart, step, height, width = pictures[n, _1], pictures[n, U(2)], pictures[n, U(3)], pictures[n, U(4)]
+        apart, step, planes, height, width = pictures[n, _1], pictures[n, U(2)], pictures[n, U(3)], pictures[n, U(4)], pictures[n, U(5)]
+        pairs_down, pairs = pictures[n, U(6)], pictures[n, U(7)]
         x = carray(pointer(pictures[n, _0]), ((planes - 1) * apart + (height - 1) * step + width,), U8)
-        out = carray(pointer(pictures[n, U(5)]), (planes * shown_high * shown_wide,), U8)
-        needed, pairs_down, bits_down = shown_high, 1, 0
+        out = carray(pointer(pictures[n, U(8)]), (planes * shown_high * shown_wide,), U8)
+        needed, bits_down, bits = shown_high, 0, 0
         flat_down, flat = np.empty(0, np.int16), np.empty(0, np.int16)
+        columns, lines = np.empty(0, np.uint8), np.empty(0, np.uint8)
         if height != high:
-            pairs_down = INT(height / high + 1) if averages and height > high else 1
             weights = np.empty((high, 2 * pairs_down), np.int16)
             weigh(height, high, averages, down, weights, shift)
             flat_down, bits_down = weights.reshape(-1), shift[_0]
             needed = down[U(shown_high - 1)] + 2 * pairs_down
-        pairs, bits = 1, 0
-        columns, lines = np.empty(0, np.uint8), np.empty(0, np.uint8)
         if width != wide:
-            pairs = INT(width / wide + 1) if averages and width > wide else 1
             weights = np.empty((wide, 2 * pairs), np.int16)
             weigh(width, wide, averages, across, weights, shift)
             flat, bits = weights.reshape(-1), shift[_0]

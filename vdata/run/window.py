@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from vdata import codecs
 from vdata.encoded import Encoded
+from vdata.errors import DataError
 from vdata.key import Key
 from vdata.meter import spent
 from vdata.plan import Decode
@@ -18,6 +19,8 @@ from vdata.tensors import Image, Label, TypedTensor
 from vdata.transforms import Compose, Geometric
 from vdata.transforms._base import Leaves, Params, ordinal_path
 from vdata.transforms._info import second_frame, sizes_of
+
+T = TypeVar("T")
 
 AT_ONCE = 1 << 22  # pixels that are decoded before the first of them is transformed
 FEW = 16  # samples at once whose masks or flows are decoded
@@ -34,10 +37,10 @@ def decode_and_apply(transform: Compose, samples: Sequence[Mapping[str, Any]], k
     if len(samples) > FEW and any(_is_raster(v) for v in samples[0].values()):  # decoded whole before anything is drawn
         parts = [slice(at, at + FEW) for at in range(0, len(samples), FEW)]
         return [done for part in parts for done in decode_and_apply(transform, samples[part], key[part], decode, interleaved)]
-    pictures = [{n: codecs.size(v) for n, v in s.items() if isinstance(v, Encoded) and is_picture(v)} for s in samples]
+    pictures = [{n: _in_field(n, codecs.size, v) for n, v in s.items() if isinstance(v, Encoded) and is_picture(v)} for s in samples]
     # A ghost stands for each picture until its window is known: a size and a type, no memory.
     seen = [
-        transform.enter({n: _ghost(sizes[n]) if n in sizes else _whole(v, mode) for n, v in s.items()})
+        transform.enter({n: _ghost(sizes[n]) if n in sizes else _in_field(n, _whole, v, mode) for n, v in s.items()})
         for s, sizes in zip(samples, pictures, strict=True)
     ]
     drawn = transform.draw_each(key.fold(ordinal_path(transform, 0)), seen)
@@ -77,7 +80,7 @@ class _Job:
         wish = self.first.reduction(self.params[0], self.sizes[name])
         if wish is None or not self.first.chosen(self.params[0]):
             return None
-        return codecs.decode_reduced(self.encoded[name], wish.window, wish.size, wish.interpolation.value)
+        return _in_field(name, codecs.decode_reduced, self.encoded[name], wish.window, wish.size, wish.interpolation.value)
 
     def finish(self, decoded: Mapping[str, Any], done: Mapping[str, Any]) -> Any:
         """The sample, from pictures that are decoded, and from those, `done`, that are already what the first transform makes of them."""
@@ -113,9 +116,9 @@ def _done(jobs: list[_Job], decode: Decode) -> Iterator[Any]:
     done: list[dict[str, Any]] = [{} for _ in jobs]
     if decode.scale and decode.mode == "RGB":
         done = [{n: found for n in job.encoded if (found := job.reduced(n)) is not None} for job in jobs]
-    asked = [(job.encoded[n], job.windows[n]) for job, made in zip(jobs, done, strict=True) for n in job.encoded if n not in made]
+    wanted = [(job, n) for job, made in zip(jobs, done, strict=True) for n in job.encoded if n not in made]
     with spent("decode"):
-        pixels = iter(codecs.decode_all(asked, mode=decode.mode))
+        pixels = iter(_decoded(wanted, decode.mode))
     decoded = [{name: next(pixels) for name in job.encoded if name not in made} for job, made in zip(jobs, done, strict=True)]
     cut = [(i, n) for i, own in enumerate(decoded) for n in own if jobs[i].windows[n] is not None]
     moved = jobs[0].first.after_windows([decoded[i].pop(n) for i, n in cut], [jobs[i].params[0] for i, _ in cut])
@@ -125,8 +128,28 @@ def _done(jobs: list[_Job], decode: Decode) -> Iterator[Any]:
         yield job.finish(decoded[i], done[i])
 
 
+def _decoded(wanted: Sequence[tuple[_Job, str]], mode: str) -> list[Any]:
+    """The windows of pictures; an error in one of a sample's says which it is (those of several samples are done again one by one)."""
+    asked = [(job.encoded[name], job.windows[name]) for job, name in wanted]
+    try:
+        return codecs.decode_all(asked, mode=mode)
+    except DataError:
+        if all(job is wanted[0][0] for job, _ in wanted):
+            return [_in_field(name, codecs.decode, enc, window=window, mode=mode) for (enc, window), (_, name) in zip(asked, wanted, strict=True)]
+        raise
+
+
 def _contiguous(leaf: Any) -> Any:
     return leaf.like(planes(leaf.plain())) if isinstance(leaf, Image) and not leaf.is_contiguous() else leaf
+
+
+def _in_field(name: str, read: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """`read(*arguments)`, whose error says of which leaf it is."""
+    try:
+        return read(*arguments, **options)
+    except DataError as error:
+        error.at(field=name)
+        raise
 
 
 def _whole(value: Any, mode: str) -> Any:

@@ -34,8 +34,8 @@ def by_bits(x: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
         packed[: len(part)].add_(part, alpha=1 << bit)
     read_bits = read(packed).numpy()
     out = np.empty((len(planes), *read_bits.shape[-2:]), np.bool_)
-    for number, plane in enumerate(out):  # torch compares bytes one by one, numpy in vectors
-        np.not_equal(read_bits[number // 8] & (1 << number % 8), 0, out=plane)
+    for number in range(len(out)):  # torch compares bytes one by one, numpy in vectors
+        np.not_equal(read_bits[number // 8] & (1 << number % 8), 0, out=out[number, ...])
     return torch.from_numpy(out).reshape(*x.shape[:-2], *out.shape[-2:])
 
 

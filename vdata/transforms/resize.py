@@ -138,17 +138,21 @@ def resize_pixels(
     Source: torchvision.transforms.v2.functional.resize_image, whose results these are to the bit.
     """
     mode = tensor_mode(interpolation, antialias)
+    if _loop_can(x, new, new, mode, bool(antialias)):
+        return _by_loop([x], new, new, bool(antialias))[0]
+    return _by_torch(x, new, mode, bool(antialias))
+
+
+def _by_torch(x: Tensor, new: tuple[int, int], mode: InterpolationMode, antialias: bool) -> Tensor:
     if tuple(x.shape[-2:]) == new:
         return x
     if x.numel() == 0:
         return x.new_empty((*x.shape[:-2], *new))
-    if _loop_can(x, new, new, mode, bool(antialias)):
-        return _by_loop([x], new, new, bool(antialias))[0]
     flat = _channels_last_batch(x.reshape(-1, *x.shape[-3:]))
     native = x.dtype in (torch.float32, torch.float64) or (
         x.dtype == torch.uint8 and _resizes_bytes(x.device, mode, new)
     )
-    out = _interpolated(flat if native else flat.float(), new, mode, bool(antialias) and mode not in _NEAREST)
+    out = _interpolated(flat if native else flat.float(), new, mode, antialias and mode not in _NEAREST)
     out = out if native else cast_rounded(out, x.dtype)
     return out.reshape(*x.shape[:-2], *new)
 
@@ -161,45 +165,41 @@ def resize_beginning(x: Tensor, new: tuple[int, int], shown: tuple[int, int], in
     """
     high, wide = shown
     mode, grows = tensor_mode(interpolation, antialias), all(n >= o for n, o in zip(new, x.shape[-2:], strict=True))
-    if shown != new and x.shape[-2:] != new and _loop_can(x, new, shown, mode, bool(antialias)):
+    if _loop_can(x, new, shown, mode, bool(antialias)):
         return _by_loop([x], new, shown, bool(antialias))[0]
     if shown == new or not grows or x.dtype != torch.uint8 or mode is not BILINEAR or not _resizes_bytes(x.device, BILINEAR, new):
-        return resize_pixels(x, new, interpolation, antialias)
+        return _by_torch(x, new, mode, bool(antialias))
     scales = [n / o for n, o in zip(new, x.shape[-2:], strict=True)]
     rows, columns = (min(o, math.ceil(s / k) + 2) for o, s, k in zip(x.shape[-2:], shown, scales, strict=True))  # what the last one reads
-    if x.numel() == 0 or rows == high or columns == wide:  # torch takes equal sizes for nothing to do
-        return resize_pixels(x, new, interpolation, antialias)
+    # torch takes equal sizes for nothing to do; of many channels it makes a single column of the first row alone (seen in 2.14)
+    if x.numel() == 0 or rows == high or columns == wide or wide == 1:
+        return _by_torch(x, new, mode, bool(antialias))
     flat = _channels_last_batch(x.reshape(-1, *x.shape[-3:]))[..., :rows, :columns]
     verb = torch.ops.aten._upsample_bilinear2d_aa if antialias else torch.ops.aten.upsample_bilinear2d
     return verb(flat, shown, False, *scales).reshape(*x.shape[:-2], *shown)
 
 
 def resize_each(pictures: Sequence[Tensor], new: tuple[int, int], interpolation: Any, antialias: bool | None) -> list[Tensor]:
-    """`resize_pixels` of pictures [C, H, W], each of its own size: in one call where the loop can do it."""
-    mode, at_once = tensor_mode(interpolation, antialias), dict[int, list[int]]()
-    out: list[Any] = [None] * len(pictures)
-    for i, x in enumerate(pictures):
-        if x.shape[1:] != new and x.numel() and _loop_can(x, new, new, mode, bool(antialias)):
-            at_once.setdefault(x.shape[0], []).append(i)
-        else:
-            out[i] = resize_pixels(x, new, mode, antialias)
-    for where in at_once.values():
-        for i, done in zip(where, _by_loop([pictures[i] for i in where], new, new, bool(antialias)), strict=True):
-            out[i] = done
-    return out
+    """`resize_pixels` of pictures, each of its own size: in one call where the loop can do it."""
+    mode, antialias = tensor_mode(interpolation, antialias), bool(antialias)
+    quick = [i for i, x in enumerate(pictures) if _loop_can(x, new, new, mode, antialias)]
+    found = dict(zip(quick, _by_loop([pictures[i] for i in quick], new, new, antialias), strict=True)) if quick else {}
+    return [found[i] if i in found else _by_torch(x, new, mode, antialias) for i, x in enumerate(pictures)]
 
 
 def _loop_can(x: Tensor, new: tuple[int, int], shown: tuple[int, int], mode: InterpolationMode, antialias: bool) -> bool:
-    """Whether the compiled loop does it, as torch's byte kernel would; of pixels that lie side by side."""
+    """Whether the compiled loop does it, as torch's byte kernel would: of plain memory in which pixels lie side by side."""
     if x.dtype != torch.uint8 or mode is not BILINEAR or x.device.type != "cpu" or x.stride(-1) != 1 or _capability() not in ("AVX2", "AVX512"):
+        return False
+    if type(x) is not Tensor or x.is_neg() or torch._C._is_tracing() or x.shape[-2:] == new or not x.numel():
         return False
     return compiled.fit((x.shape[-2], x.shape[-1]), new, shown, antialias) and _loop.ready(x.numel(), lambda: None)
 
 
 def _by_loop(pictures: Sequence[Tensor], new: tuple[int, int], shown: tuple[int, int], antialias: bool) -> list[Tensor]:
     planes = [x.reshape(-1, *x.shape[-2:]).numpy() for x in pictures]
-    out = torch.from_numpy(compiled.resized(planes, new, shown, antialias))
-    return [one.reshape(*x.shape[:-2], *shown) for one, x in zip(out.unbind(), pictures, strict=True)]
+    outs = compiled.resized(planes, new, shown, antialias)
+    return [torch.from_numpy(out).reshape(*x.shape[:-2], *shown) for out, x in zip(outs, pictures, strict=True)]
 
 
 _capability = lru_cache(None)(torch.backends.cpu.get_cpu_capability)

@@ -145,7 +145,8 @@ class RandomResizedCrop(Geometric):
         return resize(leaf, self.size, self.interpolation, antialias=self.antialias)
 
     def after_windows(self, leaves: Sequence[TypedTensor], params: Sequence[Params]) -> list[TypedTensor]:
-        if not all(isinstance(leaf, Image) for leaf in leaves):
+        own_way = type(self).after_window is not RandomResizedCrop.after_window
+        if own_way or not all(isinstance(leaf, Image) for leaf in leaves):
             return super().after_windows(leaves, params)
         news = resize_each([leaf.plain() for leaf in leaves], self.size, self.interpolation, self.antialias)
         return [leaf.like(new) for leaf, new in zip(leaves, news, strict=True)]
