@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +20,7 @@ from vdata.sizes import in_words
 _DISTRIBUTION = "vdata-vision"
 # What is used where it is there, beside what the distribution names.
 _BESIDE = (
-    "torchvision", "obstore", "huggingface_hub", "ray", "nvidia-nvimgcodec-cu13", "opencv-python", "lightning", "accelerate", "transformers", "timm",
+    "torchvision", "obstore", "huggingface_hub", "ray", "nvidia-nvimgcodec-cu13", "opencv-python", "isal", "lightning", "accelerate", "transformers", "timm",
 )  # fmt: skip
 _TOOLS = ("build", "hypothesis", "pyright", "pytest", "pytest-timeout", "ruff")  # of tests, which no bug is of
 _SAID = ("VDATA_HOME", "VDATA_CACHE", "VDATA_CACHE_LIMIT", "VDATA_PROGRESS")  # these hold no secret; of others the name is said alone
@@ -133,12 +134,13 @@ def _pictures() -> Iterator[str]:
 def _turbo() -> Iterator[str]:
     from vdata.codecs.turbo import nvimgcodec
     from vdata.compiled import numba
-    from vdata.optional import opencv
+    from vdata.optional import inflater, opencv
 
     cv2, codec, compiler = opencv(), nvimgcodec(), numba()
     yield f"OpenCV {'works: ' + cv2.__version__ if cv2 else 'cannot be loaded'}"
     yield f"nvImageCodec {'works: ' + codec.__version__ if codec else 'cannot be loaded'}"
     yield f"numba {'works: ' + compiler.__version__ if compiler else 'cannot be loaded'}"
+    yield f"isal {'cannot be loaded: zlib inflates PNGs' if inflater() is zlib else 'works'}"
 
 
 def _torch() -> Iterator[str]:

@@ -179,30 +179,6 @@ def test_threads_and_a_forked_child_have_decoders_of_their_own():
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_sixteen_bit_colour_is_the_same_with_and_without_opencv(monkeypatch):
-    import zlib
-
-    from vdata.codecs import png16
-
-    wide = np.random.default_rng(0).integers(0, 65536, (37, 53, 3), np.uint16)
-    data = png16.write(wide)
-    exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
-    turned = data[:33] + len(exif).to_bytes(4, "big") + b"eXIf" + exif + zlib.crc32(b"eXIf" + exif).to_bytes(4, "big") + data[33:]
-    keyed = data[:33] + (6).to_bytes(4, "big") + b"tRNS" + bytes(6) + zlib.crc32(b"tRNS" + bytes(6)).to_bytes(4, "big") + data[33:]
-    short = png16.write(wide[:20])
-    short = short[:16] + data[16:33] + short[33:]  # says that it has more rows than it has
-    for file in (data, turned, keyed, short):  # of the last Pillow makes black rows; OpenCV leaves what was in memory
-        for window in (None, (3, 5, 20, 11), (0, 0, 1, 1)):
-            quick = image.decode(file, window=window, mode="unchanged")
-            with monkeypatch.context() as patched:
-                patched.setattr(image, "opencv", lambda: None)
-                plain = image.decode(file, window=window, mode="unchanged")
-            assert quick.dtype == torch.uint16 and quick.is_contiguous() and np.array_equal(quick.numpy(), plain.numpy())
-    assert np.array_equal(image.decode(data, mode="unchanged").numpy(), wide.transpose(2, 0, 1))
-    with pytest.raises(DecodeError):
-        image.decode(data[:-40], mode="unchanged")
-
-
 @pytest.mark.parametrize("broken", ["header", "middle"])
 @pytest.mark.parametrize("field", ["left", "right"])
 def test_a_broken_picture_is_named_with_its_field_among_many(field, broken):

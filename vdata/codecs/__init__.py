@@ -1,8 +1,9 @@
 """Codecs: bytes of one field to a typed tensor or a plain value, and back.
 
-    header.py   what a file is, and its size, from the first bytes       image.py   pictures through Pillow
-    ppm.py      PPM and PGM, read in place                               png16.py   16-bit PNG, checksums
-    flow.py     .flo, PFM, KITTI's PNGs                                  npy.py     npy and npz without pickle
+    header.py   what a file is, and its size, from the first bytes       image.py   pictures: who decodes them, and Pillow
+    ppm.py      PPM and PGM, read in place                               png.py     ordinary PNGs, checksums
+    flow.py     .flo, PFM, KITTI's PNGs                                  png16.py   PNGs of 16 bits by Pillow, and written
+    npy.py      npy and npz without pickle                               baseline.py, turbo.py, rows.py   windows of JPEGs
     plain.py    text, numbers, JSON; boxes, points and labels as JSON          coco.py   COCO's polygons, run lengths, segment ids
 
 `decode` takes the type from the `Encoded` where it has one, else from the suffix; what the bytes are, they say

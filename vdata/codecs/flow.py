@@ -111,9 +111,11 @@ def kitti_flow(data: bytes | memoryview, window: Window | None = None) -> Tensor
     Source: the development kit of http://www.cvlibs.net/datasets/kitti/eval_scene_flow.php?benchmark=flow
     """
     samples = _png16(data, window, 3, "kitti_flow")
-    out = np.subtract(samples[:2], np.float32(32768), dtype=np.float32)
-    out /= 64
-    np.copyto(out, np.nan, where=samples[2] == 0)
+    out = np.empty((2, *samples.shape[1:]), np.float32)
+    zero = np.where(samples[2] == 0, np.float32(np.nan), np.float32(32768))
+    for n in range(2):  # a plane at a time stays near the processor
+        np.subtract(samples[n], zero, out=out[n], dtype=np.float32)
+        out[n] *= 1 / 64
     return torch.from_numpy(out)
 
 

@@ -19,12 +19,12 @@ from PIL import Image as pillow
 from PIL import features
 from torch import Tensor
 
-from vdata.codecs import baseline, header, png16, ppm, rows, turbo
+from vdata.codecs import baseline, header, png, png16, ppm, rows, turbo
 from vdata.codecs.header import Header, Window
 from vdata.errors import DecodeError
-from vdata.optional import opencv
 
 MODES = ("RGB", "unchanged")
+_PALETTE = 3  # PNG's colour type
 
 _TURN = pillow.Transpose
 # What brings a picture of EXIF orientation n upright.
@@ -82,10 +82,12 @@ def decode(
         samples = ppm.pixels(data, window)
     else:
         head = _checked(data)
-        if head.kind == "png" and head.depth == 16 and head.colour in png16.RAW_MODES:
-            samples = _colour16(data, head, window, orient)
+        stored, turn = _stored(head, window, orient), head.orientation if orient else 1
+        if head.kind == "png" and head.colour != _PALETTE and (found := png.pixels(data, head, stored)) is not None:
+            samples = torch.from_numpy(_upright(found, turn))
+        elif head.kind == "png" and head.depth == 16 and head.colour in png16.RAW_MODES:
+            samples = _colour16(data, head, stored, turn)
         else:
-            stored, turn = _stored(head, window, orient), head.orientation if orient else 1
             if head.usual and _ends(data) and (pixels := baseline.windows([(data, head, stored)])[0]) is not None:
                 return torch.from_numpy(_upright(pixels, turn))
             needed = _needed(data, head, stored)
@@ -167,7 +169,10 @@ def decode_mask(data: bytes | memoryview, *, window: Window | None = None, orien
         mode = "L" if len(samples) == 1 else "RGB"
     else:
         head = _checked(data)
-        part = _part(_opened(data, head), _stored(head, window, orient), head.orientation if orient else 1)
+        stored, turn = _stored(head, window, orient), head.orientation if orient else 1
+        if head.kind == "png" and head.colour in (0, _PALETTE) and (found := png.pixels(data, head, stored)) is not None:
+            return torch.from_numpy(_upright(found, turn))[0]
+        part = _part(_opened(data, head), stored, turn)
         mode = part.mode
         samples = _samples(part)
         if head.kind == "png" and mode == "L" and head.depth < 8:
@@ -202,7 +207,7 @@ def _checked(data: bytes | memoryview) -> Header:
     head = header.read(data)
     header.check_pixels(head.height, head.width)
     if head.kind == "png":
-        png16.check(data)
+        png.check(data)
     return head
 
 
@@ -302,26 +307,12 @@ def _samples(picture: pillow.Image) -> Tensor:
     return out
 
 
-def _colour16(data: bytes | memoryview, head: Header, window: Window | None, orient: bool) -> Tensor:
-    """uint16 [2, 3 or 4, H, W]; see png16 for why Pillow reads the file twice. OpenCV needs a third of that."""
-    if (pixels := _opencv_colour16(data, head)) is not None:
-        top, left, high, wide = _stored(head, window, orient)
-        part = pixels[top : top + high, left : left + wide, ::-1].transpose(2, 0, 1)
-        return torch.from_numpy(np.ascontiguousarray(_upright(part, head.orientation if orient else 1)))
-    stored, turn = _stored(head, window, orient), head.orientation if orient else 1
+def _colour16(data: bytes | memoryview, head: Header, stored: Window, turn: int) -> Tensor:
+    """uint16 [2, 3 or 4, H, W]; see png16 for why Pillow reads the file twice."""
     readings = [_opened(data, head, raw_mode=raw_mode) for raw_mode in png16.RAW_MODES[head.colour]]
     bands = torch.cat([_samples(_part(reading, stored, turn)) for reading in readings]).numpy()
     high, low = bands[png16.HIGH[head.colour]], bands[png16.LOW[head.colour]]
     return torch.from_numpy(high.astype(np.uint16) << 8 | low)
-
-
-def _opencv_colour16(data: bytes | memoryview, head: Header) -> np.ndarray | None:
-    """uint16 [H, W, 3], blue first, of a PNG that is red, green and blue and nothing else; None: Pillow's to read, or to refuse."""
-    if head.colour != 2 or (cv2 := opencv()) is None or not png16.is_whole(data, 6 * head.width, head.height):
-        return None
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    good = pixels is not None and pixels.dtype == np.uint16 and pixels.shape == (head.height, head.width, 3)
-    return pixels if good else None
 
 
 def _as_rgb(samples: Tensor) -> Tensor:
