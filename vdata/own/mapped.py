@@ -31,15 +31,15 @@ class MapStyle(Source):
 
     def _rows(self, indices: np.ndarray) -> dict[str, Any]:
         parts = tuple(rows_of(v, indices) for v in self.dataset.tensors)
-        keys = [str(i).zfill(8) for i in indices.tolist()]  # as f"{i:08d}", in half the time
+        keys = [str(i).zfill(8) for i in indices.tolist()]
         return {"__key__": keys, **self._named(parts, "")}
 
     def read(self, index: int) -> Sample:
         value = self.dataset[index]
         if type(value) is dict or isinstance(value, Mapping):  # an abstract class takes its time to answer
-            return {"__key__": f"{index:08d}", **value}
+            return {"__key__": str(index).zfill(8), **value}  # as f"{index:08d}", in half the time
         parts = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-        return {"__key__": f"{index:08d}", **self._named(parts, index)}
+        return {"__key__": str(index).zfill(8), **self._named(parts, index)}
 
     def _named(self, parts: tuple[Any, ...], index: Any) -> Sample:
         keys = self.keys or (("image", "label")[: len(parts)] if len(parts) <= 2 else None)

@@ -14,9 +14,8 @@ from vdata.cluster import ray_cluster
 from vdata.errors import StageTimeoutError, WorkerError, redact
 from vdata.executors import travelling
 from vdata.plan import Stage
-from vdata.run.each import Item
 from vdata.run.make import compile
-from vdata.run.ring import Inline, chunks, compute, require_picklable
+from vdata.run.ring import Inline, Part, chunks, compute, require_picklable
 from vdata.run.store import copied
 
 DEATHS = 3  # of the actors that compute one chunk, before it is the chunk's fault
@@ -29,7 +28,7 @@ class Actors(Inline):
         super().__init__()
         self.workers, self.ahead, self.timeout = workers, ahead, timeout
 
-    def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
+    def parts(self, stage: Stage, epoch: int, start: int) -> Iterator[Part]:
         require_picklable(stage)
         with ray_cluster(self.workers) as ray:
             # Each is placed where a CPU is free but holds none: a second loader, for validation say, must not wait for the first to end.
@@ -40,14 +39,14 @@ class Actors(Inline):
                 for number, (first, last) in enumerate(chunks(self.node(stage), start, self.workers)):
                     waiting.append((first, crew[number % len(crew)].part.remote(epoch, first, last)))
                     if len(waiting) >= self.ahead:
-                        yield from self._result(ray, *waiting.popleft())
+                        yield self._result(ray, *waiting.popleft())
                 while waiting:
-                    yield from self._result(ray, *waiting.popleft())
+                    yield self._result(ray, *waiting.popleft())
             finally:
                 for one in crew if ray.is_initialized() else ():  # else they are gone, and Ray would start anew to be told
                     ray.kill(one)
 
-    def _result(self, ray: Any, first: int, reference: Any) -> list[tuple[int, Item]]:
+    def _result(self, ray: Any, first: int, reference: Any) -> Part:
         try:
             part = ray.get(reference, timeout=self.timeout)
         except ray.exceptions.GetTimeoutError:
@@ -59,7 +58,7 @@ class Actors(Inline):
             raise WorkerError(f"actors died {DEATHS + 1} times at positions from {first} on: out of memory, or a crash in native code?") from None
         if isinstance(part, Exception):
             raise part
-        return [(position, item.to(copied(item.value))) for position, item in part]  # Ray's arrays are read-only, and fill its store while they live
+        return first, [i if i is None else i.to(copied(i.value)) for i in part[1]]  # Ray's arrays are read-only, and fill its store while they live
 
 
 class _Actor:
@@ -68,7 +67,7 @@ class _Actor:
     def __init__(self, stage: Stage):
         self.node = compile(stage)
 
-    def part(self, epoch: int, first: int, last: int) -> list[tuple[int, Item]] | Exception:
+    def part(self, epoch: int, first: int, last: int) -> Part | Exception:
         try:
             if self.node.prepare is not None:
                 self.node.prepare(epoch, first, last)

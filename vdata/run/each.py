@@ -116,9 +116,13 @@ def all_mapped(stage: plan.Map, items: Sequence[Item | None]) -> list[Item | Non
     return out
 
 
+_CLOSED = {Encoded, dict, tuple}  # the types of what may have to be opened
+
+
 def all_opened(stage: plan.Decode, items: Sequence[Item | None]) -> list[Item | None]:
     """Many samples with every leaf decoded; those that have nothing to decode as they are."""
-    return [i if i is None or _is_open(i.value) else i.to(opened(stage, i)) for i in items]
+    nothing_in = _CLOSED.isdisjoint
+    return [i if i is None or (type(v := i.value) is dict and nothing_in(map(type, v.values()))) else i.to(opened(stage, i)) for i in items]
 
 
 def keeps(stage: plan.Stage, keep: Any, item: Item) -> bool:
@@ -249,13 +253,6 @@ def opened(stage: plan.Decode, item: Item) -> Any:
     """A sample with every leaf decoded."""
     with noted(stage, item):
         return _decoded(item.value, stage.mode, stage.keep)
-
-
-_CLOSED = {Encoded, dict, tuple}  # the types of what may have to be opened
-
-
-def _is_open(value: Any) -> bool:
-    return type(value) is dict and _CLOSED.isdisjoint(map(type, value.values()))
 
 
 def _decoded(value: Any, mode: str, keep: bool, field: str | None = None) -> Any:

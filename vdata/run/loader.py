@@ -70,9 +70,7 @@ class Loader:
         self.memory_format = torch.channels_last if memory_format is torch.channels_last else None
         self.timeout, self.prefetch, self.context = timeout, prefetch, multiprocessing_context
         self._engine = self._make_engine()
-        self._state: State = self.walk.start()
-        self._resume = False  # a loaded state stands, from which nothing was delivered yet
-        self._over = False  # the last item of an epoch was delivered, though its end was not asked for
+        self._stand(self.walk.start())
         self._live: weakref.ref[_Pass] | None = None
         self._delivered = 0
         self._substituted: list[dict[str, Any]] = []
@@ -93,6 +91,16 @@ class Loader:
             return Processes(self.workers, ahead, self.timeout, self.context)
         return Inline()
 
+    def _stand(self, state: State, resume: bool = False) -> None:
+        """Be where a state says, from which nothing was delivered yet."""
+        self._from, self._place = state, None  # where a pass began; and how far it came, which is looked up when somebody asks
+        self._resume = resume  # the next pass begins here, and not at the epoch's start
+        self._given, self._left = 0, None  # items that the pass delivered; how many its epoch had for it, where that is known
+
+    @property
+    def _state(self) -> State:
+        return self._from if self._place is None else self.walk.at(self._from, self._place)
+
     def __iter__(self) -> Iterator[Any]:
         """One epoch: from its start, or from where a loaded state stands. An iteration under way ends, and says so.
 
@@ -101,37 +109,50 @@ class Loader:
         self.close()
         self._check_rank()
         if not self._resume:
-            self._state = self.walk.start(self._state["epoch"] + self._over)
-            self._over = False
-        one = _Pass(self._iterate(self._state))
+            over = self._left is not None and self._given == self._left
+            self._stand(self.walk.start(self._from["epoch"] + over))
+        one = _Pass(self._engine)
+        items = self._iterate(one)
         _passes.add(one)
         self._live = weakref.ref(one)  # nobody but the caller holds it: it ends when he lets go
-        return one
+        return items
 
-    def _iterate(self, state: State) -> Generator[Any, None, None]:
+    def _iterate(self, one: _Pass) -> Generator[Any]:
+        """The items of a pass. Of a tiny one most of the time goes here: what can wait is done once a chunk, or when it is asked for."""
+        one.check()
+        state = self._from
         self._behind = self.walk.after_copy(state["position"] if self.walk.elastic else 0)
         self._lane = self._lane or lane_to(self.device)
-        pairs = self.walk.run(state, self._engine)
+        parts = one.parts = self.walk.parts(state, self._engine)
         if self.device is not None or self.pin_memory or self.memory_format:
-            pairs = fed(pairs, self._moved, self._lane, self._engine.ready)
+            pairs = (pair for part in parts for pair in part)
+            parts = ((pair,) for pair in fed(pairs, self._moved, self._lane, self._engine.ready))
         times, clock = self._times, time.perf_counter
+        came = None
         try:
-            left = self.walk.left(state)
+            self._left = self.walk.left(state)
             asked = clock()
-            for number, (item, after) in enumerate(pairs, 1):
+            for part in parts:
                 came = clock()
-                times.came(came - asked, item.count)
-                self._state, self._resume, self._over = after, False, number == left
-                self._delivered += item.count
-                if item.broken:
-                    self._substituted += item.broken
-                yield item.value
+                before = self._delivered
+                times.came(came - asked)
+                self._resume = False
+                for item, self._place in part:
+                    self._given += 1
+                    self._delivered += item.count
+                    if item.broken:
+                        self._substituted += item.broken
+                    yield item.value
+                    if one.ended:
+                        one.check()
                 asked = clock()
-                times.went(asked - came)
-            self._state, self._resume, self._over = self.walk.next_epoch(self._state), False, False
+                times.went(asked - came, self._delivered - before)
+                came = None
+            self._stand(self.walk.next_epoch(state))
         finally:
-            pairs.close()  # what it holds of the ring first, which then computes no more
-            self._engine.close()
+            if came is not None:
+                times.went(clock() - came, self._delivered - before)
+            one.release()
 
     def _check_rank(self) -> None:
         """Raise where the loader was made before its process joined others: all of them would read the same."""
@@ -169,14 +190,14 @@ class Loader:
     @property
     def epoch(self) -> int:
         """The epoch under way, or the next one."""
-        return self._state["epoch"]
+        return self._from["epoch"]
 
     def set_epoch(self, epoch: int) -> None:
         """Start the next iteration at the beginning of this epoch."""
         self.close()
         if isinstance(epoch, bool) or operator.index(epoch) < 0:
             raise PlanError(f"set_epoch takes a whole number, at least 0, got {epoch!r}")
-        self._state, self._resume, self._over = self.walk.start(operator.index(epoch)), False, False
+        self._stand(self.walk.start(operator.index(epoch)))
 
     def state_dict(self) -> State:
         """Where the loader stands, as JSON: what was delivered, not what was fetched ahead."""
@@ -186,7 +207,7 @@ class Loader:
         """Go on from `state` at the next iteration. Another pipe's state raises StateError, another decoder warns."""
         adopted = self.walk.adopt(state)
         self.close()
-        self._state, self._resume, self._over = adopted, True, False
+        self._stand(adopted, resume=True)
 
     def stats(self) -> dict[str, Any]:
         """What was delivered since the loader was made, every broken sample that was replaced, and who waited for whom.
@@ -206,7 +227,7 @@ class Loader:
         return {
             "delivered": self._delivered,
             "substituted": [*self._substituted, *self._engine.left_out],
-            "epoch": self._state["epoch"],
+            "epoch": self.epoch,
             "position": self._state["position"],
             "samples": None if total == math.inf else total,
             "traffic": brought,
@@ -242,28 +263,29 @@ class Loader:
 
 
 class _Pass:
-    """One pass of a loader: an iterator that knows whether it was ended from outside."""
+    """One pass of a loader, which may be ended from outside: whoever iterates it is told then."""
 
-    def __init__(self, items: Generator[Any, None, None]):
-        self._items = items
-        self._done = self._ended = False
+    def __init__(self, engine: Inline):
+        self.ended = False
+        self.parts: Generator[Any] | None = None
+        self._engine: Inline | None = engine
 
-    def __iter__(self) -> _Pass:
-        return self
-
-    def __next__(self) -> Any:
-        if self._ended:
+    def check(self) -> None:
+        if self.ended:
             raise PlanError("this iteration was ended: its loader was closed or iterated again meanwhile; make a second loader for that")
-        try:
-            return next(self._items)
-        except StopIteration:
-            self._done = True
-            raise
 
     def end(self) -> None:
         """Stop, and give back what it holds."""
-        self._ended = not self._done
-        self._items.close()
+        self.ended = True
+        self.release()
+
+    def release(self) -> None:
+        """Give back what it holds, once: the engine may be at work for another pass later."""
+        if self._engine is not None:
+            if self.parts is not None:
+                self.parts.close()  # what it holds of the ring first, which then computes no more
+            engine, self._engine = self._engine, None
+            engine.close()
 
 
 _passes: weakref.WeakSet[_Pass] = weakref.WeakSet()

@@ -87,7 +87,7 @@ def _unmeasured(stage: plan.Stage) -> Make:
     match stage:
         case plan.Read():
             read = stage.indexed().read
-            return lambda e, ps: [Item((e, p), read(p)) for p in ps.tolist()]
+            return lambda e, ps: [tuple.__new__(Item, ((e, p), read(p), 1, ())) for p in ps.tolist()]  # two thirds of what Item(...) takes
         case plan.Concat(sources):
             return _concat(sources)
         case plan.Mix():

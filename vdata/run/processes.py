@@ -18,9 +18,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from vdata.errors import StageTimeoutError, VdataError, WorkerError
 from vdata.plan import Stage
-from vdata.run.each import Item
 from vdata.run.make import compile
-from vdata.run.ring import Inline, chunks, compute, prepared, require_picklable
+from vdata.run.ring import Inline, Part, chunks, compute, prepared, require_picklable
 
 DEATHS = 3  # at one place, before it is the place's fault
 _LOOK = 1.0  # seconds
@@ -35,14 +34,14 @@ class Processes(Inline):
         self.workers, self.timeout, self.context = workers, timeout, context
         self.prefetch = max(1, -(-ahead // workers))
 
-    def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
+    def parts(self, stage: Stage, epoch: int, start: int) -> Iterator[Part]:
         require_picklable(stage)
         at, deaths = start, 0
         while True:
             try:
-                for stop, items in self._pass(stage, epoch, at):
-                    yield from items
-                    at, deaths = stop, 0
+                for part in self._pass(stage, epoch, at):
+                    yield part
+                    at, deaths = part[0] + len(part[1]), 0
                 return
             except _Died as died:
                 deaths += 1
@@ -51,8 +50,8 @@ class Processes(Inline):
                     raise WorkerError(f"{what}. Out of memory, or a crash in native code? Try workers=1, smaller batches, or mode='inline' to see it") from None
                 warnings.warn(f"{died}; going on at position {at} with new workers", RuntimeWarning, stacklevel=2)
 
-    def _pass(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, list[tuple[int, Item]]]]:
-        """(where it ends, its items) of every chunk, while all workers live."""
+    def _pass(self, stage: Stage, epoch: int, start: int) -> Iterator[Part]:
+        """Every chunk, while all workers live."""
         parts: Any = None
         try:
             parts = self._workers(_Chunks(stage, epoch, start))
@@ -138,13 +137,13 @@ class _Chunks(IterableDataset):
     def __init__(self, stage: Stage, epoch: int, start: int):
         self.stage, self.epoch, self.start = stage, epoch, start
 
-    def __iter__(self) -> Iterator[tuple[int, list[tuple[int, Item]]] | VdataError]:
+    def __iter__(self) -> Iterator[Part | VdataError]:
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         node = compile(self.stage)
         for first, last in prepared(node, self.epoch, itertools.islice(chunks(node, self.start, workers), worker, None, workers)):
             try:
-                yield last, compute(node, self.epoch, first, last)
+                yield compute(node, self.epoch, first, last)
             except VdataError as error:
                 yield error
                 return

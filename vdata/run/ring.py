@@ -32,6 +32,7 @@ _MOST = 64  # samples a hand-off, however quick they are: what so many hold come
 _SHORT = 5e-4  # seconds in which a chunk is quick
 _NODES = 64  # compiled plans that an engine keeps: one a pipe, more where streams draw from several
 
+Part = tuple[int, list[Item | None]]  # the first position of a chunk, and its items; None for holes
 Feed = Iterator[tuple[Item, Any]]  # items of a stream, each with the cursor after it
 Step = Callable[[Item], Item | None]
 
@@ -53,13 +54,12 @@ class Pace:
     def __init__(self) -> None:
         self.size = CHUNK
 
-    def compute(self, node: Node, epoch: int, start: int, stop: int) -> tuple[int, list[Item | None]]:
-        """The first position of a chunk, and its items: their positions are counted where they are looked at, on another core."""
+    def compute(self, node: Node, epoch: int, start: int, stop: int) -> Part:
         began = time.perf_counter()
-        items = node.make(epoch, np.arange(start, stop))
+        part = compute(node, epoch, start, stop)
         if stop - start == self.size < _MOST and time.perf_counter() - began < _SHORT:
             self.size *= 2
-        return start, items
+        return part
 
 
 def prepared(node: Node, epoch: int, spans: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
@@ -90,16 +90,23 @@ def finished(make: Make, last: Callable[[Any], Any]) -> Make:
     return made
 
 
-def compute(node: Node, epoch: int, start: int, stop: int) -> list[tuple[int, Item]]:
-    """The items of one chunk; holes are left out."""
-    return [(p, item) for p, item in enumerate(node.make(epoch, np.arange(start, stop)), start) if item is not None]
+def compute(node: Node, epoch: int, start: int, stop: int) -> Part:
+    """One chunk. Positions are counted where they are looked at: that may be on another core."""
+    return start, node.make(epoch, np.arange(start, stop))
+
+
+def one_by_one(parts: Iterator[Part]) -> Iterator[tuple[int, Item]]:
+    """(position, item); holes are left out."""
+    for first, items in parts:
+        for position, item in enumerate(items, first):
+            if item is not None:
+                yield position, item
 
 
 def walk_span(node: Node, epoch: int, start: int, stop: int) -> Iterator[tuple[int, Item]]:
     """The items of the positions from `start` to `stop`, in the caller's thread; far samples are brought ahead."""
     spans = ((at, min(at + CHUNK, stop)) for at in range(start, stop, CHUNK))
-    for first, last in prepared(node, epoch, spans):
-        yield from compute(node, epoch, first, last)
+    return one_by_one(compute(node, epoch, first, last) for first, last in prepared(node, epoch, spans))
 
 
 def _stepped(step: Step, item: Item, after: Any) -> tuple[Item | None, Any]:
@@ -127,9 +134,12 @@ class Inline:
 
     def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
         """(position, item) from position `start` to the end of the epoch."""
+        return one_by_one(self.parts(stage, epoch, start))
+
+    def parts(self, stage: Stage, epoch: int, start: int) -> Iterator[Part]:
+        """The same in chunks: who looks at each item of many tiny ones spends his time there."""
         node = self.node(stage)
-        for first, last in prepared(node, epoch, chunks(node, start, 1)):
-            yield from compute(node, epoch, first, last)
+        return (compute(node, epoch, first, last) for first, last in prepared(node, epoch, chunks(node, start, 1)))
 
     def spread(self, step: Step, feed: Feed) -> Feed:
         """`step` of every item of a stream, in order; items that it makes None of are left out."""
@@ -156,14 +166,10 @@ class Threads(Inline):
     def ready(self) -> bool:
         return bool(self._waiting) and self._waiting[0][1].done()
 
-    def run(self, stage: Stage, epoch: int, start: int) -> Iterator[tuple[int, Item]]:
+    def parts(self, stage: Stage, epoch: int, start: int) -> Iterator[Part]:
         node, pace = self.node(stage), Pace()
         spans = prepared(node, epoch, chunks(node, start, self.workers, pace))
-        tasks = ((f"positions {a} to {b - 1}", (node, epoch, a, b)) for a, b in spans)
-        for first, items in self._ring(pace.compute, tasks):
-            for position, item in enumerate(items, first):
-                if item is not None:
-                    yield position, item
+        return self._ring(pace.compute, ((f"positions {a} to {b - 1}", (node, epoch, a, b)) for a, b in spans))
 
     def spread(self, step: Step, feed: Feed) -> Feed:
         # The stream itself is read by the caller's thread, in order; only the steps are spread.

@@ -8,26 +8,26 @@ _FED = 0.02  # the share of its time that a loop may wait and still count as fed
 
 
 class Times:
-    """The two halves of a loop's time: until an item is there, and until it asks for the next one."""
+    """The two halves of a loop's time: until items are there, and until it asks for the next ones."""
 
     def __init__(self) -> None:
         self.waited = self.used = self.first = 0.0
-        self.samples = 0  # after the first item, which also waits for workers to start
-        self._items = 0
+        self.samples = 0  # but those of the first items, which also wait for workers to start
+        self._came = 0
 
-    def came(self, seconds: float, samples: int) -> None:
-        """An item of so many samples was waited for."""
-        if self._items:
+    def came(self, seconds: float) -> None:
+        """Items were waited for."""
+        if self._came:
             self.waited += seconds
-            self.samples += samples
         else:
             self.first = seconds
-        self._items += 1
+        self._came += 1
 
-    def went(self, seconds: float) -> None:
-        """The loop did its own work before it asked for another."""
-        if self._items > 1:
+    def went(self, seconds: float, samples: int) -> None:
+        """The loop did its own work, on so many samples, before it asked for others."""
+        if self._came > 1:
             self.used += seconds
+            self.samples += samples
 
 
 def summary(times: Times, stages: dict[str, float], workers: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import copy
 import math
 import warnings
 import weakref
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -26,6 +26,7 @@ from vdata.run.stream import follow
 
 VERSION = 2
 State = dict[str, Any]
+Place = Any  # where a walk stands: its position, beside the cursor of a plan that is not elastic
 
 
 class Walk:
@@ -126,22 +127,28 @@ class Walk:
 
     # -- items -------------------------------------------------------------------------------------------------------------
 
-    def run(self, state: State, engine: Inline) -> Generator[tuple[Item, State]]:
+    def run(self, state: State, engine: Inline) -> Iterator[tuple[Item, State]]:
         """(item, the state once it is delivered) from `state` to the end of its epoch."""
-        return self._run_elastic(state, engine) if self.elastic else self._run_other(state, engine)
+        return ((item, self.at(state, place)) for part in self.parts(state, engine) for item, place in part)
 
-    def _run_elastic(self, state: State, engine: Inline) -> Generator[tuple[Item, State]]:
-        start, epoch = state["position"], state["epoch"]
-        total = self.total
-        local = self.local(start)
+    def parts(self, state: State, engine: Inline) -> Generator[Iterable[tuple[Item, Place]]]:
+        """The same by chunks of the engine, with places instead of states: these are made when somebody asks."""
+        return self._parts_elastic(state, engine) if self.elastic else self._parts_other(state, engine)
+
+    def at(self, state: State, place: Place) -> State:
+        """The state at a place of a walk that began at `state`."""
+        return {**state, "position": place} if self.elastic else {**state, "position": place[0], "cursor": place[1]}
+
+    def _parts_elastic(self, state: State, engine: Inline) -> Generator[Iterable[tuple[Item, int]]]:
+        start, total = state["position"], self.total
         batch = survey.first_batch(self.written)
         step = self.world * (batch.size if batch is not None else 1)  # type: ignore[attr-defined]
         last = self._longest(start) - 1
-        for number, item in engine.run(local, epoch, 0):
-            position = start + step * (number + 1)
-            if number == last or position > total:  # the last item leaves nothing to any other number of ranks: what it did not hold was dropped
-                position = total
-            yield item, {**state, "position": position}
+        for first, items in engine.parts(self.local(start), state["epoch"], 0):  # without holes: these are in no elastic plan
+            places = range(start + step * (first + 1), start + step * (first + len(items)) + 1, step)
+            # The last item leaves nothing to any other number of ranks: what it did not hold was dropped.
+            ends = first + len(items) > last or places[-1] > total
+            yield zip(items, [total if p > total or n == last else p for n, p in enumerate(places, first)] if ends else places, strict=True)  # type: ignore[misc]
 
     def _longest(self, start: int) -> int | float:
         """How many items the rank with most of them has from `start` on: the one that holds position `start`."""
@@ -151,11 +158,11 @@ class Walk:
         length = most.local(start).length
         return math.inf if length is None else length
 
-    def _run_other(self, state: State, engine: Inline) -> Generator[tuple[Item, State]]:
+    def _parts_other(self, state: State, engine: Inline) -> Generator[Iterable[tuple[Item, Any]]]:
         position = state["position"]
         for item, cursor in follow(self.local(0), engine, state["epoch"], state["cursor"]):
             position += item.count
-            yield item, {**state, "position": position, "cursor": cursor}
+            yield ((item, (position, cursor)),)
 
     def left(self, state: State) -> int | float | None:
         """How many items this rank has still to deliver of the state's epoch; None where only its end will tell."""
