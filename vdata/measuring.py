@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from vdata.codecs import turbo
 from vdata.errors import PlanError
+from vdata.meter import Meter
 from vdata.pipe import DataPipe
 from vdata.plan import Apply, Batch, Map, Read, Stage, chain, line
 from vdata.progress import progress
@@ -67,7 +68,7 @@ def bench(pipe: DataPipe, *, workers: int | None = None, mode: str = "thread", s
     if not isinstance(pipe, DataPipe):
         raise PlanError(f"bench takes a pipe, got {type(pipe).__name__}")
     plan = optimise(pipe.plan, scan)
-    stages = list(_stage_times(plan, seconds)) if plan.access == "dense" else []
+    stages = _stage_times(plan, seconds) if plan.access == "dense" else []
     loader = pipe.loader(workers=workers, mode=mode)
     with loader:
         began = time.perf_counter()
@@ -88,31 +89,37 @@ def bench(pipe: DataPipe, *, workers: int | None = None, mode: str = "thread", s
     return Report(stages, rate, first, loader.workers, loader.mode, list(_advice(plan, stages, mode)))
 
 
-def _stage_times(plan: Stage, seconds: float) -> Iterator[StageTime]:
-    """Each stage over those beneath it, so what it adds; what runs as one is one line."""
-    before, stages = 0.0, list(line(plan))
+def _stage_times(plan: Stage, seconds: float) -> list[StageTime]:
+    """Each stage over those beneath it, so what it adds; what runs as one is one line. A file is read when it is decoded: that counts as reading."""
+    found, before, reading, stages = list[StageTime](), 0.0, 0.0, list(line(plan))
     with progress("bench", len(stages), unit="stages") as bar:
         for stage in reversed(stages):
-            each = _seconds_a_sample(stage, seconds)
+            total, reading = _seconds_a_sample(stage, seconds)
             bar.update(1)
-            yield StageTime(stage.name, _shown(stage), max(0.0, each - before))
+            each = total - reading if isinstance(stages[-1], Read) else total
+            found.append(StageTime(stage.name, _shown(stage), max(0.0, each - before)))
             before = max(each, before)
+    if isinstance(stages[-1], Read):
+        found[0] = replace(found[0], seconds=reading)
+    return found
 
 
 def _shown(stage: Stage) -> str:
     return stage.source.name if isinstance(stage, Read) else stage.arguments()
 
 
-def _seconds_a_sample(stage: Stage, seconds: float) -> float:
-    node = compile(stage)
+def _seconds_a_sample(stage: Stage, seconds: float) -> tuple[float, float]:
+    """Of all that is done for a sample up to this stage, and of reading in it."""
+    node, meter = compile(stage), Meter()
+    make = meter.watch(node.make)
     step = 1 if node.batched else CHUNK
     node.make(0, np.arange(min(step, node.length)))  # what is made once is no sample's
     count, at, began = 0, 0, time.perf_counter()
     while at < node.length and time.perf_counter() - began < seconds:
-        items = node.make(0, np.arange(at, min(at + step, node.length)))
+        items = make(0, np.arange(at, min(at + step, node.length)))
         count += sum(item.count for item in items if item is not None)
         at += step
-    return (time.perf_counter() - began) / max(1, count)
+    return (time.perf_counter() - began) / max(1, count), meter.seconds.get("read", 0.0) / max(1, count)
 
 
 def _advice(plan: Stage, stages: list[StageTime], mode: str) -> Iterator[str]:

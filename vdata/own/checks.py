@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -104,9 +104,9 @@ def _stem(path: str) -> str:
     return folder + slash + (name.rpartition(".")[0] or name)
 
 
-def picture(data: bytes, url: str, key: str, orient: bool) -> Encoded:
+def picture(read: Callable[[], bytes], url: str, key: str, orient: bool) -> Encoded:
     suffix = url.rpartition("/")[2].rpartition(".")[2].lower()
-    return Encoded(data, "Image", suffix, where={"url": url, "key": key, "field": "image"}, orient=orient)
+    return Encoded.later(read, "Image", suffix, where={"url": url, "key": key, "field": "image"}, orient=orient)
 
 
 def check_size(image: Encoded, size: tuple[int, int], what: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,7 @@ class CocoPictures:
 
     def __call__(self, record: Mapping[str, Any]) -> Sample:
         path, key = record["image"], record["__key__"]
-        image = picture(self.files.read(path), f"{self.files.url}/{path}", key, self.orient)
+        image = picture(partial(self.files.read, path), f"{self.files.url}/{path}", key, self.orient)
         canvas = codecs.size(image)
         if record["height"] and record["width"]:
             check_size(image, (record["height"], record["width"]), "its annotation says")

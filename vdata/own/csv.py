@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ class CsvPictures:
     def __call__(self, record: Mapping[str, Any]) -> Sample:
         path, key = record["image"], record["__key__"]
         url = f"{self.files.url}/{path}"
-        sample: Sample = {"__key__": key, "image": picture(self.files.read(path), url, key, self.orient)}
+        sample: Sample = {"__key__": key, "image": picture(partial(self.files.read, path), url, key, self.orient)}
         for name, field in self.fields.items():
             if name == "image":
                 continue

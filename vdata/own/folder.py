@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ class Folder(Source):
 
     def read(self, index: int) -> Sample:
         full, key = os.path.join(self.path, self.names[index]), self.keys[index]
-        image = picture(_bytes(full, "picture", key), full, key, self.orient)
+        image = picture(partial(_bytes, full, "picture", key), full, key, self.orient)
         sample: dict[str, Any] = {"__key__": key, "image": image}
         if self.classes:
             sample["label"] = Label(int(self.columns["label"][index]), categories=self.classes)
@@ -117,8 +118,8 @@ class Folder(Source):
             path = self.masks[index]
             where = {"url": path, "key": key, "field": "mask"}
             meta = dict(self.fields["mask"].meta)
-            mask = Encoded(
-                _bytes(path, "mask", key),
+            mask = Encoded.later(
+                partial(_bytes, path, "mask", key),
                 "Mask",
                 path.rpartition(".")[2].lower(),
                 meta=meta,
