@@ -562,6 +562,50 @@ def test_a_second_iteration_of_one_loader_ends_the_first_and_says_so():
     assert xs(loader) == list(range(30))
 
 
+@pytest.mark.parametrize("how", [{"mode": "inline"}, {"workers": 2}])
+@pytest.mark.parametrize("end", ["iter", "close", "set_epoch", "load_state_dict"])
+def test_a_pass_that_was_ended_disturbs_none_after_it(how, end):
+    loader = numbers(500).loader(**how)
+    old = iter(loader)
+    assert [next(old)["x"] for _ in range(5)] == [0, 1, 2, 3, 4]
+    state = loader.state_dict()
+    if end == "close":
+        loader.close()
+    elif end != "iter":
+        getattr(loader, end)(state if end == "load_state_dict" else 0)
+    new = iter(loader)
+    first = 5 if end == "load_state_dict" else 0
+    assert [next(new)["x"] for _ in range(40)] == list(range(first, first + 40))
+    with pytest.raises(PlanError, match="was ended"):
+        next(old)
+    del old
+    gc.collect()
+    assert loader.state_dict()["position"] == first + 40
+    assert [sample["x"] for sample in new] == list(range(first + 40, 500))
+    assert loader.stats()["delivered"] == 5 + 500 - first
+
+
+@pytest.mark.parametrize("make", [lambda: numbers(100), lambda: numbers(100).flat_map(lambda sample: [sample] * 2)])
+def test_a_state_is_exact_within_a_chunk(make):
+    loader = make().loader(workers=2)
+    for count, _ in zip(range(1, 60), loader, strict=False):
+        other = make().loader(workers=2)
+        state = json.loads(json.dumps(loader.state_dict()))
+        assert state["position"] == count
+        if count in (1, 15, 16, 17, 33, 59):
+            other.load_state_dict(state)
+            assert [s["x"] for s in other] == [s["x"] for s in make()][count:]
+
+
+def test_a_loop_that_stops_early_is_measured_too():
+    loader = numbers(1000).loader(workers=1)
+    for count, _ in enumerate(loader):
+        time.sleep(0.001)
+        if count == 40:
+            break
+    assert loader.stats()["used_s"] > 0.02 and loader.stats()["rate"] > 0
+
+
 def test_work_ahead_is_bounded():
     seen = []
     pipe = numbers(10_000).map(lambda s: seen.append(s["x"]) or s).batch(10)

@@ -93,13 +93,14 @@ class Loader:
 
     def _stand(self, state: State, resume: bool = False) -> None:
         """Be where a state says, from which nothing was delivered yet."""
-        self._from, self._place = state, None  # where a pass began; and how far it came, which is looked up when somebody asks
+        self._at: tuple[State, Any] = state, None  # where a pass began, and the place it came to: a state once somebody asks
         self._resume = resume  # the next pass begins here, and not at the epoch's start
         self._given, self._left = 0, None  # items that the pass delivered; how many its epoch had for it, where that is known
 
     @property
     def _state(self) -> State:
-        return self._from if self._place is None else self.walk.at(self._from, self._place)
+        began, place = self._at  # read at once: another thread may ask
+        return began if place is None else self.walk.at(began, place)
 
     def __iter__(self) -> Iterator[Any]:
         """One epoch: from its start, or from where a loaded state stands. An iteration under way ends, and says so.
@@ -110,7 +111,7 @@ class Loader:
         self._check_rank()
         if not self._resume:
             over = self._left is not None and self._given == self._left
-            self._stand(self.walk.start(self._from["epoch"] + over))
+            self._stand(self.walk.start(self.epoch + over))
         one = _Pass(self._engine)
         items = self._iterate(one)
         _passes.add(one)
@@ -120,7 +121,7 @@ class Loader:
     def _iterate(self, one: _Pass) -> Generator[Any]:
         """The items of a pass. Of a tiny one most of the time goes here: what can wait is done once a chunk, or when it is asked for."""
         one.check()
-        state = self._from
+        state = self._state
         self._behind = self.walk.after_copy(state["position"] if self.walk.elastic else 0)
         self._lane = self._lane or lane_to(self.device)
         parts = one.parts = self.walk.parts(state, self._engine)
@@ -137,7 +138,8 @@ class Loader:
                 before = self._delivered
                 times.came(came - asked)
                 self._resume = False
-                for item, self._place in part:
+                for item, place in part:
+                    self._at = state, place
                     self._given += 1
                     self._delivered += item.count
                     if item.broken:
@@ -150,7 +152,7 @@ class Loader:
                 came = None
             self._stand(self.walk.next_epoch(state))
         finally:
-            if came is not None:
+            if came is not None and not one.ended:
                 times.went(clock() - came, self._delivered - before)
             one.release()
 
@@ -190,7 +192,7 @@ class Loader:
     @property
     def epoch(self) -> int:
         """The epoch under way, or the next one."""
-        return self._from["epoch"]
+        return self._at[0]["epoch"]
 
     def set_epoch(self, epoch: int) -> None:
         """Start the next iteration at the beginning of this epoch."""
