@@ -171,7 +171,17 @@ def test_what_is_not_ordinary_or_not_sound_is_left_to_pillow(both):
         "moving": file_of(shape, 2, 8, stream, before=chunk(b"acTL", struct.pack(">II", 1, 0)) + chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 30, 20, 0, 0, 1, 1, 0, 0))),
         "name": file_of(shape, 2, 8, stream, before=chunk(b"eX\xc8f", b"")),
         "palette of 16 bits": file_of(shape, 3, 16, stream),
+        "a window that there is none of": file_of(shape, 2, 8, stream, packed=checked(b"\x88", packed)),
+        "a dictionary": file_of(shape, 2, 8, stream, packed=checked(b"\x78", packed, 32)),
+        "a second header": file_of(shape, 2, 8, stream, before=chunk(b"IHDR", struct.pack(">IIBBBBB", 30, 20, 8, 2, 0, 0, 1))),
+        "checksum of a text": file_of(shape, 2, 8, stream, before=chunk(b"tEXt", b"a\0b")[:-1] + b"?"),
+        "profile of another method": file_of(shape, 2, 8, stream, before=chunk(b"iCCP", b"a\0\1xx")),
+        "profile that is a bomb": file_of(shape, 2, 8, stream, before=chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(2_000_000)))),
+        "text that is a bomb": file_of(shape, 2, 8, stream, before=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2_000_000)))),
+        "nobody's": file_of(shape, 2, 8, stream, before=chunk(b"vdAT", b"abc")),
     }
+    for short, content in {b"pHYs": bytes(8), b"gAMA": bytes(3), b"cHRM": bytes(31), b"sRGB": b"", b"tRNS": bytes(5), b"PLTE": b"ab", b"iCCP": b"a\0"}.items():
+        files |= {f"short {short} {place}": file_of(shape, 2, 8, stream, **{place: chunk(short, content)}) for place in ("before", "behind")}
     for name, file in files.items():
         head = header.read(file)
         assert png.pixels(file, head, (0, 0, *shape)) is None, name
@@ -184,6 +194,43 @@ def test_what_is_not_ordinary_or_not_sound_is_left_to_pillow(both):
         assert len(both(image.decode, one_colour, mode="unchanged")) == 3
     ended = file_of(shape, 2, 8, stream, packed=packed + b"more")  # behind the stream's end: nobody reads it
     assert both(image.decode, ended) is not None
+
+
+def checked(first: bytes, packed: bytes, flags: int = 0) -> bytes:
+    """A stream with another first byte, or other flags in its second, and the check of both."""
+    second = (packed[1] | flags) & 0xE0
+    return first + bytes([second + 31 - (first[0] * 256 + second) % 31]) + packed[2:]
+
+
+def test_what_else_lies_in_a_sound_file_is_passed_over(both):
+    rng, shape = np.random.default_rng(2), (20, 30)
+    sound = {
+        b"gAMA": bytes(4), b"cHRM": bytes(32), b"sRGB": b"\0", b"pHYs": bytes(9), b"tEXt": b"Author\0someone", b"tIME": bytes([7, 230, 1, 1, 0, 0, 0]), b"bKGD": bytes(6),
+        b"sBIT": b"\x08\x08\x08", b"iDOT": bytes(28), b"PLTE": bytes(6), b"iCCP": b"sRGB\0\0" + zlib.compress(rng.bytes(3000)),
+    }  # fmt: skip
+    samples = made(rng, 2, 8, shape)
+    for place in ("before", "behind"):
+        for content in [*([one] for one in sound.items()), sound.items()]:
+            file = file_of(shape, 2, 8, stream_of(samples, rng.integers(0, 5, 20)), **{place: b"".join(chunk(*one) for one in content)})
+            assert both(image.decode, file) is not None and png.pixels(file, header.read(file), (0, 0, *shape)) is not None
+    for entries, read in ((256, True), (257, False)):
+        extra = chunk(b"PLTE", bytes(3 * entries))
+        file = file_of(shape, 3, 8, stream_of(made(rng, 3, 8, shape), rng.integers(0, 5, 20)), before=extra)
+        both(image.decode_mask, file)
+        assert (png.pixels(file, header.read(file), (0, 0, *shape)) is not None) == read
+
+
+def test_windows_are_whole_numbers_of_any_kind(both):
+    samples = made(np.random.default_rng(9), 2, 8, (200, 300))
+    file = file_of((200, 300), 2, 8, stream_of(samples, np.full(200, 4)))
+    kept = len(read_rows._known)
+    for kind in (np.uint8, np.int16, np.uint16, np.int32, np.int64, torch.tensor, int):
+        window = tuple(kind(n) for n in (100, 20, 90, 101))
+        assert np.array_equal(both(image.decode, file, window=window).numpy(), samples[100:190, 20:121].transpose(2, 0, 1))
+    assert len(read_rows._known) <= kept + 1
+    for window in ((1.0, 2.0, 3.0, 4.0), ("1", 2, 3, 4), (1, 2, 3), 5):
+        with pytest.raises(TypeError, match="a window is four whole numbers"):
+            image.decode(file, window=window)
 
 
 def test_damaged_files_are_refused_or_read_as_pillow_does(both):

@@ -17,12 +17,12 @@ import vdata
 from tests.unit.guarded import guarded
 from vdata import compiled
 from vdata import transforms as T
-from vdata.codecs import baseline
+from vdata.codecs import baseline, image
 from vdata.compiled.resize import AT_ONCE, _pairs, fit, resize_planes, resized
 from vdata.encoded import Encoded
 from vdata.source import Computed
 from vdata.start import read
-from vdata.tensors import Image, Video
+from vdata.tensors import BoundingBoxes, Image, Video
 from vdata.transforms import functional as F
 from vdata.transforms import resize as module
 from vdata.transforms.resize import BILINEAR, resize_beginning, resize_each, resize_pixels
@@ -109,10 +109,11 @@ def test_nothing_beyond_pixels_is_touched():
         x = rng.integers(0, 256, (2, *old), np.uint8)
         source, out = guarded(x.tobytes()), guarded(bytes(2 * shown[0] * shown[1]))
         pairs = [_pairs(o, n, antialias) for o, n in zip(old, new, strict=True)]
-        about = [source.ctypes.data, old[0] * old[1], old[1], 2, *old, *pairs, out.ctypes.data]
+        mirrored = bool(old[1] != new[1] and rng.integers(2))
+        about = [source.ctypes.data, old[0] * old[1], old[1], 2, *old, *pairs, out.ctypes.data, mirrored]
         resize_planes(np.array([about], np.int64), *new, *shown, antialias)
         want = by_torch(torch.from_numpy(x), new, antialias)[:, : shown[0], : shown[1]]
-        assert np.array_equal(out.reshape(want.shape), want.numpy())
+        assert np.array_equal(out.reshape(want.shape), (want.flip(-1) if mirrored else want).numpy())
 
 
 @pytest.fixture
@@ -163,6 +164,44 @@ def test_pictures_of_many_sizes_at_once(used):
         assert [x.shape for x in resize_each(files, (48, 56), BILINEAR, antialias)] == [(2, 3, 48, 56), (2, 48, 56), (40, 3, 48, 56)]
     assert sum(used) > 60 and max(used) > 5
     assert resize_each([], (48, 56), BILINEAR, True) == []
+
+
+def test_a_picture_is_mirrored_in_passing(used):
+    rng = np.random.default_rng(6)
+    pictures = [bytes_of(rng, int(rng.integers(1, 5)), int(rng.integers(1, 120)), int(rng.choice([7, 40, 56, 90]))) for _ in range(80)]
+    for antialias in (False, True):
+        turned = (rng.random(len(pictures)) < 0.5).tolist()
+        plain = resize_each(pictures, (48, 56), BILINEAR, antialias)
+        for turn, want, got in zip(turned, plain, resize_each(pictures, (48, 56), BILINEAR, antialias, turned), strict=True):
+            assert torch.equal(got, want.flip(-1) if turn else want)
+    kinds = {(x.shape[-1] == 56, fit((x.shape[-2], x.shape[-1]), (48, 56), (48, 56), False)) for x in pictures}
+    assert len(kinds) == 4 and sum(used) > 100  # of the same width too, and those that are torch's
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (T.RandomResizedCrop((56, 64)), T.RandomHorizontalFlip()),
+        (T.RandomResizedCrop((56, 64), antialias=False), T.RandomHorizontalFlip(p=1.0), T.RandomVerticalFlip(), T.RandomHorizontalFlip(p=1.0)),
+        (T.RandomResizedCrop((64, 56)), T.RandomHorizontalFlip(p=0.0), T.ColorJitter(0.3)),
+        (T.RandomCrop((50, 60)), T.RandomHorizontalFlip(), T.ToDtype(torch.float32, scale=True)),
+        (T.CenterCrop((90, 60)), T.RandomHorizontalFlip(), T.RandomResizedCrop((40, 48)), T.RandomHorizontalFlip()),
+    ],
+)
+@pytest.mark.parametrize("boxes", [False, True])
+def test_a_crop_and_a_flip_are_those_that_were_done_apart(used, monkeypatch, steps, boxes):
+    monkeypatch.setattr(baseline, "windows", baseline.read_windows)
+
+    def boxed(index):
+        corners = torch.tensor([[5.0, 6.0, 50.0 + index, 90.0]])
+        return photograph(index) | ({"boxes": BoundingBoxes(corners, format="XYXY", canvas_size=image.size(photograph(index)["image"].data))} if boxes else {})
+
+    for sizes in (1, 5):
+        pipe = read(Computed("both", 20, boxed)).apply(T.Compose(list(steps))).batch(sizes)
+        quick, plain = (list(pipe.loader(mode="inline", optimize=optimize)) for optimize in (True, False))
+        for a, b in zip(quick, plain, strict=True):
+            assert all(torch.equal(x, y) for x, y in zip(a["image"], b["image"], strict=True))
+            assert not boxes or all(torch.equal(x, y) for x, y in zip(a["boxes"], b["boxes"], strict=True))
 
 
 def test_a_picture_does_not_hold_the_memory_of_those_beside_it(used):

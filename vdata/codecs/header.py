@@ -6,6 +6,7 @@ read bounded fields by hand; whatever they cannot follow is a `DecodeError` that
 
 from __future__ import annotations
 
+import operator
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -108,12 +109,15 @@ def check_pixels(height: int, width: int) -> None:
 
 
 def check_window(window: Window | None, height: int, width: int) -> Window:
-    """The window, or the whole canvas where it is None. ValueError where it leaves the canvas."""
+    """The window as Python's own numbers, or the whole canvas where it is None. ValueError where it leaves the canvas."""
     if window is None:
         return 0, 0, height, width
-    top, left, high, wide = window
+    try:
+        top, left, high, wide = map(operator.index, window)  # numpy's small ones would overflow in what is reckoned from them
+    except (TypeError, ValueError) as err:
+        raise TypeError(f"a window is four whole numbers, (top, left, height, width), not {window!r}") from err
     if min(top, left) < 0 or min(high, wide) < 1 or top + high > height or left + wide > width:
-        told = f"the window (top, left, height, width) = {tuple(window)}"
+        told = f"the window (top, left, height, width) = {(top, left, high, wide)}"
         raise ValueError(f"{told} leaves the {height} x {width} picture")
     return top, left, high, wide
 

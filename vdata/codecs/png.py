@@ -2,8 +2,8 @@
 
 Inflating and undoing the filters is all that a PNG of 8 or 16 bits a sample asks for. A library does the first: ISA-L where it is
 installed (in two fifths of zlib's time), zlib else; `compiled.png` does the second, straight to planes. Only the rows down to the end of
-a window are inflated. Palettes, fewer bits, interlaced pictures and whatever is not sound are left to Pillow (None), which says what
-is wrong with them.
+a window are inflated: what lies below has its checksums, but is not looked at. Palettes, fewer bits, interlaced pictures and whatever is
+not sound, or not known to be, are left to Pillow (None), which says what is wrong with them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from vdata.errors import DecodeError
 from vdata.optional import inflater
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by PNG colour type; of a palette its indices
-_MOVES = {b"acTL", b"fcTL", b"fdAT"}  # chunks of animations
+_LEAST = {  # of chunks that change no pixel here and that Pillow takes if they are this long
+    b"IHDR": 13, b"PLTE": 3, b"IDAT": 0, b"IEND": 0, b"tRNS": 6, b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9, b"iCCP": 3, b"eXIf": 0,
+    b"tEXt": 0, b"tIME": 0, b"bKGD": 0, b"sBIT": 0, b"hIST": 0, b"iDOT": 0,
+}  # fmt: skip
+_MOST = {b"IHDR": 13, b"PLTE": 3 * 256}
+_TEXTS = 1 << 26  # bytes of text that Pillow takes, all together
+_PROFILE = 1 << 20  # bytes of a colour profile that it takes
 
 
 def check(data: bytes | memoryview) -> None:
@@ -42,7 +48,8 @@ def pixels(data: bytes | memoryview, head: Header, window: Window) -> np.ndarray
     row = 1 + channels * size * head.width
     if not ordinary or not read_rows.pays(row * (top + high)):
         return None
-    stream = _inflated(view, row * (top + high), top + high == head.height)
+    packed = _packed(view)
+    stream = None if packed is None else _inflated(packed, row * (top + high), top + high == head.height)
     if stream is None or (raw := np.frombuffer(stream, np.uint8))[::row].max() > 4:  # filters are 0 to 4
         return None
     out = np.empty((channels, high, wide), np.dtype(f"u{size}"))
@@ -51,18 +58,53 @@ def pixels(data: bytes | memoryview, head: Header, window: Window) -> np.ndarray
     return out
 
 
-def _inflated(view: memoryview, needed: int, whole: bool) -> bytes | None:
-    """The first bytes that a PNG's stream holds, and no more of it where it should end with them; None where it does not."""
-    inflate, parts, behind = inflater(), [], False
-    for name, at, length in png_chunks(view):
-        if name in _MOVES or (name == b"IDAT" and behind) or not name.isalpha():
+def _packed(view: memoryview) -> bytes | None:
+    """A PNG's stream; None where anything lies beside it that is not known to be sound."""
+    if len(view) > _TEXTS:
+        return None
+    parts: list[memoryview] = []
+    behind = False
+    for i, (name, at, length) in enumerate(png_chunks(view)):
+        content = view[at : at + length]
+        if (name == b"IHDR") != (i == 0) or not _is_sound(name, content, view[at - 4 : at + length + 4]):
             return None
-        behind = behind or (bool(parts) and name != b"IDAT")
         if name == b"IDAT":
-            parts.append(view[at : at + length])
+            if behind:  # what comes behind another chunk is no part of the stream
+                return None
+            parts.append(content)
+        behind = behind or (bool(parts) and name != b"IDAT")
+    return b"".join(parts)
+
+
+def _is_sound(name: bytes, content: memoryview, summed: memoryview) -> bool:
+    """Whether a chunk is one of those known here, as Pillow takes it; the checksum of one that pixels need was looked at."""
+    known, length = _LEAST.get(name), len(content)
+    if known is None or not known <= length <= _MOST.get(name, length) or (name == b"PLTE" and length % 3):
+        return False
+    if not name[0] & 0x20:
+        return True
+    return inflater().crc32(summed[:-4]) == int.from_bytes(summed[-4:], "big") and (name != b"iCCP" or _is_profile(content))
+
+
+def _is_profile(content: memoryview) -> bool:
+    """Whether a colour profile is packed in the only way there is, and is no bomb."""
+    _, _, packed = bytes(content).partition(b"\0")
+    inflate = zlib.decompressobj()
+    try:
+        inflate.decompress(packed[1:], _PROFILE)
+    except zlib.error:
+        return False
+    return packed[:1] == b"\0" and not inflate.unconsumed_tail
+
+
+def _inflated(packed: bytes, needed: int, whole: bool) -> bytes | None:
+    """The first bytes that a stream holds, and no more of it where it should end with them; None where it does not."""
+    if len(packed) < 2 or packed[0] >> 4 > 7 or packed[1] & 0x20:  # a window, or a dictionary, that zlib refuses and ISA-L passes over
+        return None
+    inflate = inflater()
     stream = inflate.decompressobj()
     try:
-        out = stream.decompress(b"".join(parts), needed + whole)  # one byte more: it ends, and its checksum is looked at, or it is too long
+        out = stream.decompress(packed, needed + whole)  # one byte more: it ends, and its checksum is looked at, or it is too long
     except (zlib.error, inflate.error):
         return None
     return out if len(out) == needed and (stream.eof or not whole) else None

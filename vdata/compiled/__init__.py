@@ -96,6 +96,8 @@ class Loop:
         self._compiled = self._compiled or _compiled(self._fn)
         try:
             self._compiled(*arguments)
+        except numba().core.errors.NumbaError:  # arguments of a kind that it is not for
+            raise
         except Exception as error:  # before it ran: what was kept is damaged (a pickle raises what it likes), or cannot be kept
             told = f"numba cannot keep what it compiles, or read what it kept ({type(error).__name__}: {error}): every process compiles it anew"
             warnings.warn(f"{told}. Make room, or delete *.nbi and *.nbc in its cache folder", RuntimeWarning, stacklevel=4)

@@ -111,15 +111,17 @@ def _weigh(b: Any, x: Any, at: Any, step: Any, weights: Any, first: Any, pairs: 
 weighed: Any = Instruction(_weigh)
 
 
-def resized(pictures: Sequence[np.ndarray], new: tuple[int, int], shown: tuple[int, int], averages: bool) -> list[np.ndarray]:
+def resized(
+    pictures: Sequence[np.ndarray], new: tuple[int, int], shown: tuple[int, int], averages: bool, mirrored: Sequence[bool] | None = None
+) -> list[np.ndarray]:  # fmt: skip
     """uint8 [planes, *shown]: the first rows and columns of each of these pictures uint8 [planes, h, w] at another size, all of which
-    `fit`, and whose pixels in a row lie side by side."""
+    `fit`, and whose pixels in a row lie side by side. Those that are `mirrored`, left for right, must have another width before."""
     outs = [np.empty((len(x), *shown), np.uint8) for x in pictures]
     about = [
-        (x.__array_interface__["data"][0], *x.strides[:2], *x.shape, _pairs(x.shape[1], new[0], averages), _pairs(x.shape[2], new[1], averages), out.__array_interface__["data"][0])
-        for x, out in zip(pictures, outs, strict=True)
+        (x.__array_interface__["data"][0], *x.strides[:2], *x.shape, _pairs(x.shape[1], new[0], averages), _pairs(x.shape[2], new[1], averages), out.__array_interface__["data"][0], turned)
+        for x, out, turned in zip(pictures, outs, mirrored or [False] * len(outs), strict=True)
     ]  # fmt: skip
-    resize_planes(np.array(about, np.int64).reshape(-1, 9), *new, *shown, averages)
+    resize_planes(np.array(about, np.int64).reshape(-1, 10), *new, *shown, averages)
     return outs
 
 
@@ -180,9 +182,10 @@ def weigh(old, new, averages, starts, weights, shift):
 def resize_planes(pictures, high, wide, shown_high, shown_wide, averages):
     """The first `shown_high` rows and `shown_wide` columns of planes of bytes at another size, `high` x `wide`.
 
-    pictures  int64 [n, 9]: the address of the first byte; how far from plane to plane, and from row to row; how many planes; height and
+    pictures  int64 [n, 10]: the address of the first byte; how far from plane to plane, and from row to row; how many planes; height and
               width, AT_ONCE or more, as is `shown_wide`; how many pairs of weights a new row has, and a new column: a side that changes
-              is no shorter than these; the address of planes * shown_high * shown_wide bytes for the result
+              is no shorter than these; the address of planes * shown_high * shown_wide bytes for the result; whether it is mirrored, left
+              for right, which one of the same width never is
     averages  whether there is antialias
     """
     shift, down, across = np.zeros(1, np.int64), np.empty(high, np.int64), np.empty(wide, np.int64)
@@ -214,7 +217,8 @@ def resize_planes(pictures, high, wide, shown_high, shown_wide, averages):
                         left = min(left, width - _HALF)
                         turned_in(x, first + top * step + left, step, columns, AT_ONCE * left, AT_ONCE)
                     for i in range(U(shown_wide)):
-                        weighed(columns, AT_ONCE * across[i], AT_ONCE, flat, INT(i) * 2 * pairs, pairs, bits, news, AT_ONCE * INT(i))
+                        to = shown_wide - 1 - INT(i) if pictures[n, U(9)] else INT(i)
+                        weighed(columns, AT_ONCE * across[i], AT_ONCE, flat, INT(i) * 2 * pairs, pairs, bits, news, AT_ONCE * to)
                     for left in range(0, shown_wide, _HALF):
                         left = min(left, shown_wide - _HALF)
                         turned_out(news, AT_ONCE * left, AT_ONCE, lines, top * shown_wide + left, shown_wide)

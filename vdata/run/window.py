@@ -16,8 +16,9 @@ from vdata.meter import spent
 from vdata.plan import Decode
 from vdata.planes import planes
 from vdata.tensors import Image, Label, TypedTensor
-from vdata.transforms import Compose, Geometric
+from vdata.transforms import Compose, Geometric, RandomHorizontalFlip
 from vdata.transforms._base import Leaves, Params, ordinal_path
+from vdata.transforms._geometric import only_picture
 from vdata.transforms._info import second_frame, sizes_of
 
 T = TypeVar("T")
@@ -73,7 +74,17 @@ class _Job:
         self.windows = {n: first.window(params[0], size) for n, size in sizes.items()}
         self.encoded = {n: sample[n] for n in sizes}
         self.sizes, self.interleaved = sizes, interleaved
+        self.turn = self._turn()
+        self.begun = 1  # transforms that are done once its windows are
         self.pixels = sum(h * w if (cut := self.windows[n]) is None else cut[2] * cut[3] for n, (h, w) in sizes.items())
+
+    def _turn(self) -> bool | None:
+        """Whether a flip comes next that mirrors the picture, where the sample has nothing else to be moved: a resize does that in passing.
+        None where no such flip comes next."""
+        second = self.transform.transforms[1] if len(self.params) > 1 else None
+        if type(second) is not RandomHorizontalFlip or only_picture(self.leaves) not in self.windows:
+            return None
+        return bool(second.chosen(self.params[1]))
 
     def reduced(self, name: str) -> Any:
         """A picture as the first transform leaves it, made of fewer pixels; None where that would not be much fewer."""
@@ -97,7 +108,7 @@ class _Job:
                 out[name] = _contiguous(moved) if name in decoded else moved
             else:
                 out[name] = value
-        return self.transform.apply_all(zip(self.transform.transforms[1:], self.params[1:], strict=True), out)
+        return self.transform.apply_all(zip(self.transform.transforms[self.begun :], self.params[self.begun :], strict=True), out)
 
 
 def _in_parts(jobs: Sequence[_Job]) -> Iterator[list[_Job]]:
@@ -121,9 +132,11 @@ def _done(jobs: list[_Job], decode: Decode) -> Iterator[Any]:
         pixels = iter(_decoded(wanted, decode.mode))
     decoded = [{name: next(pixels) for name in job.encoded if name not in made} for job, made in zip(jobs, done, strict=True)]
     cut = [(i, n) for i, own in enumerate(decoded) for n in own if jobs[i].windows[n] is not None]
-    moved = jobs[0].first.after_windows([decoded[i].pop(n) for i, n in cut], [jobs[i].params[0] for i, _ in cut])
+    turned = [bool(jobs[i].turn) for i, _ in cut]
+    moved = jobs[0].first.after_windows([decoded[i].pop(n) for i, n in cut], [jobs[i].params[0] for i, _ in cut], turned)
     for (i, name), leaf in zip(cut, moved, strict=True):
         done[i][name] = leaf
+        jobs[i].begun += jobs[i].turn is not None
     for i, job in enumerate(jobs):
         yield job.finish(decoded[i], done[i])
 

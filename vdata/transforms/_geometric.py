@@ -10,6 +10,7 @@ import numpy as np
 
 from vdata.batch import Batch, Ragged, collate
 from vdata.errors import NoKernelError
+from vdata.planes import mirrored
 from vdata.tensors import Flow, Image, Label, TypedTensor
 from vdata.transforms._base import Leaves, Transform
 from vdata.transforms._follow import moved_by
@@ -67,9 +68,11 @@ class Geometric(Transform):
         """What is left to do to a raster leaf already cut to `window`."""
         return leaf
 
-    def after_windows(self, leaves: Sequence[TypedTensor], params: Sequence[Params]) -> list[TypedTensor]:
-        """`after_window` of leaves with a row of params each: what takes fewer calls together overrides it."""
-        return [self.after_window(leaf, own) for leaf, own in zip(leaves, params, strict=True)]
+    def after_windows(self, leaves: Sequence[TypedTensor], params: Sequence[Params], turned: Sequence[bool]) -> list[TypedTensor]:
+        """`after_window` of leaves with a row of params each, and then some, `turned`, mirrored left for right: what takes fewer calls together
+        overrides it."""
+        done = [self.after_window(leaf, own) for leaf, own in zip(leaves, params, strict=True)]
+        return [leaf.like(mirrored(leaf.plain())) if turn else leaf for leaf, turn in zip(done, turned, strict=True)]
 
     def reduction(self, params: Params, size: Size) -> Reduction | None:
         """What it does to pictures, if that is resizing a window of them with antialias: so that a decoder may deliver it smaller."""
@@ -107,7 +110,7 @@ class Geometric(Transform):
     def apply(self, params: Params, sample: Leaves) -> Leaves:
         if not self.chosen(params):
             return sample
-        if (alone := _only_picture(sample)) is not None and type(self).placements is Geometric.placements:
+        if (alone := only_picture(sample)) is not None and type(self).placements is Geometric.placements:
             picture = sample[alone]
             arguments = self.place(params, picture.canvas)
             return sample if arguments is None else {**sample, alone: self.moved(picture, {alone: arguments}, alone)}
@@ -185,7 +188,7 @@ class Geometric(Transform):
         return by_rows(leaves, placed, self.moved)
 
 
-def _only_picture(sample: Leaves) -> str | None:
+def only_picture(sample: Leaves) -> str | None:
     """The name of a sample's picture, if nothing else lies on a canvas: no frames need to be told apart."""
     spatial = [n for n, v in sample.items() if isinstance(v, TypedTensor) and type(v) is not Label]
     return spatial[0] if len(spatial) == 1 and type(sample[spatial[0]]) is Image else None

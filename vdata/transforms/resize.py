@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,6 +15,7 @@ from torch.nn.functional import interpolate
 
 from vdata.compiled import Beside
 from vdata.compiled import resize as compiled
+from vdata.planes import mirrored
 from vdata.tensors import Flow, Image, Mask, Video
 from vdata.transforms._base import Params, value
 from vdata.transforms._check import put, size_pair, whole
@@ -179,12 +181,19 @@ def resize_beginning(x: Tensor, new: tuple[int, int], shown: tuple[int, int], in
     return verb(flat, shown, False, *scales).reshape(*x.shape[:-2], *shown)
 
 
-def resize_each(pictures: Sequence[Tensor], new: tuple[int, int], interpolation: Any, antialias: bool | None) -> list[Tensor]:
-    """`resize_pixels` of pictures, each of its own size: in one call where the loop can do it."""
+def resize_each(
+    pictures: Sequence[Tensor], new: tuple[int, int], interpolation: Any, antialias: bool | None, turned: Sequence[bool] | None = None
+) -> list[Tensor]:  # fmt: skip
+    """`resize_pixels` of pictures, each of its own size: in one call where the loop can do it. Those that are `turned` are mirrored then,
+    left for right: by the loop for nothing."""
     mode, antialias = tensor_mode(interpolation, antialias), bool(antialias)
+    turned = [False] * len(pictures) if turned is None else turned
     quick = [i for i, x in enumerate(pictures) if _loop_can(x, new, new, mode, antialias)]
-    found = dict(zip(quick, _by_loop([pictures[i] for i in quick], new, new, antialias), strict=True)) if quick else {}
-    return [found[i] if i in found else _by_torch(x, new, mode, antialias) for i, x in enumerate(pictures)]
+    free = [turned[i] and pictures[i].shape[-1] != new[1] for i in quick]
+    found = dict(zip(quick, _by_loop([pictures[i] for i in quick], new, new, antialias, free), strict=True)) if quick else {}
+    left = set(itertools.compress(range(len(pictures)), turned)).difference(itertools.compress(quick, free))
+    out = [found[i] if i in found else _by_torch(x, new, mode, antialias) for i, x in enumerate(pictures)]
+    return [mirrored(x) if i in left else x for i, x in enumerate(out)] if left else out
 
 
 def _loop_can(x: Tensor, new: tuple[int, int], shown: tuple[int, int], mode: InterpolationMode, antialias: bool) -> bool:
@@ -196,9 +205,11 @@ def _loop_can(x: Tensor, new: tuple[int, int], shown: tuple[int, int], mode: Int
     return compiled.fit((x.shape[-2], x.shape[-1]), new, shown, antialias) and _loop.ready(x.numel(), lambda: None)
 
 
-def _by_loop(pictures: Sequence[Tensor], new: tuple[int, int], shown: tuple[int, int], antialias: bool) -> list[Tensor]:
+def _by_loop(
+    pictures: Sequence[Tensor], new: tuple[int, int], shown: tuple[int, int], antialias: bool, turned: Sequence[bool] | None = None
+) -> list[Tensor]:  # fmt: skip
     planes = [x.reshape(-1, *x.shape[-2:]).numpy() for x in pictures]
-    outs = compiled.resized(planes, new, shown, antialias)
+    outs = compiled.resized(planes, new, shown, antialias, turned)
     return [torch.from_numpy(out).reshape(*x.shape[:-2], *shown) for out, x in zip(outs, pictures, strict=True)]
 
 

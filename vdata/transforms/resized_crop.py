@@ -144,11 +144,11 @@ class RandomResizedCrop(Geometric):
     def after_window(self, leaf: TypedTensor, params: Params) -> TypedTensor:
         return resize(leaf, self.size, self.interpolation, antialias=self.antialias)
 
-    def after_windows(self, leaves: Sequence[TypedTensor], params: Sequence[Params]) -> list[TypedTensor]:
+    def after_windows(self, leaves: Sequence[TypedTensor], params: Sequence[Params], turned: Sequence[bool]) -> list[TypedTensor]:
         own_way = type(self).after_window is not RandomResizedCrop.after_window
         if own_way or not all(isinstance(leaf, Image) for leaf in leaves):
-            return super().after_windows(leaves, params)
-        news = resize_each([leaf.plain() for leaf in leaves], self.size, self.interpolation, self.antialias)
+            return super().after_windows(leaves, params, turned)
+        news = resize_each([leaf.plain() for leaf in leaves], self.size, self.interpolation, self.antialias, turned)
         return [leaf.like(new) for leaf, new in zip(leaves, news, strict=True)]
 
     def reduction(self, params: Params, size: tuple[int, int]) -> Reduction | None:
