@@ -39,7 +39,7 @@ class Encoded:
     orient: bool = True
 
     @classmethod
-    def later(cls, read: Callable[[], bytes], *about: Any, **named: Any) -> Encoded:
+    def later(cls, read: Callable[[], bytes | memoryview], *about: Any, **named: Any) -> Encoded:
         """One whose bytes are read when somebody first asks for them: who selects other fields reads no picture.
 
         `about` is what comes after the data. A DataError of `read` gets this place where it knows none of its own.
@@ -48,6 +48,11 @@ class Encoded:
         del made.__dict__["data"]
         made.__dict__["_read"] = read
         return made
+
+    def like(self, meta: Mapping[str, Any]) -> Encoded:
+        """The same file with another meta; it is read no sooner."""
+        about = self.type, self.suffix, self.codec, meta, self.where, self.orient
+        return Encoded(self.data, *about) if "data" in self.__dict__ else Encoded.later(lambda: self.data, *about)
 
     def __getattr__(self, name: str) -> Any:  # only of what is not there
         read = self.__dict__.get("_read") if name == "data" else None

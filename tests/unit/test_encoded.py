@@ -60,6 +60,15 @@ def test_it_travels_with_its_bytes():
         assert away(made).data == b"abc" and not away(made).orient
 
 
+def test_another_meta_reads_nothing():
+    calls = []
+    made = Encoded.later(lambda: calls.append(1) or b"abc", "Flow", "flo", meta={"views": ("a", "b")}, orient=False)
+    other = made.like({"views": ("c", "d")})
+    assert other.meta == {"views": ("c", "d")} and (other.type, other.suffix, other.orient) == ("Flow", "flo", False) and not calls
+    assert other.data == b"abc" == made.data and len(calls) == 1
+    assert repr(made.like({})) == "Encoded(Flow, 3 bytes)"
+
+
 def test_what_cannot_be_read_says_which_it_was_and_can_be_asked_again():
     tries = []
 
@@ -110,6 +119,9 @@ def test_only_selected_fields_are_read(monkeypatch):
     assert all("frames_cleanpass" in name or "into_future" in name for name in names)
     names.clear()
     assert pipe.select("scene")[0]["scene"] == "A/0000" and not names
+    renamed = pipe.rename(first="image1", forward="flow").select("forward")
+    assert torch.equal(renamed[0]["forward"], whole["flow"]) and renamed[0]["forward"].views == ("first", "image2")
+    assert names and all("into_future" in name for name in names)
 
 
 def test_labels_are_looked_at_without_pictures(reads, tmp_path):

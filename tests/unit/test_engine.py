@@ -606,6 +606,37 @@ def test_a_loop_that_stops_early_is_measured_too():
     assert loader.stats()["used_s"] > 0.02 and loader.stats()["rate"] > 0
 
 
+def test_what_happens_after_the_last_item_that_was_asked_for_is_not_measured():
+    loader = numbers(1000).loader(mode="inline")
+    items = iter(loader)
+    for _ in range(40):
+        next(items)
+    time.sleep(0.5)
+    del items
+    gc.collect()
+    assert loader.stats()["used_s"] < 0.4
+
+
+@pytest.mark.parametrize("how", [{"mode": "inline"}, {"workers": 1}])
+@pytest.mark.parametrize("at", [0, 3, 15, 16, 29])
+def test_a_pass_that_is_ended_while_its_batch_is_moved_leaves_the_loader_where_it_was_put(how, at):
+    loader = numbers(120).batch(4).loader(device="cpu", **how)
+    inner, seen = loader._moved, []
+
+    def moved(item):
+        seen.append(item)
+        if len(seen) == at + 1:
+            loader.set_epoch(7)
+        return inner(item)
+
+    loader._moved = moved
+    with pytest.raises(PlanError, match="was ended"):
+        list(loader)
+    assert (loader.state_dict()["epoch"], loader.state_dict()["position"]) == (7, 0)
+    assert loader.stats()["delivered"] == 4 * at
+    assert len(list(loader)) == 30
+
+
 def test_work_ahead_is_bounded():
     seen = []
     pipe = numbers(10_000).map(lambda s: seen.append(s["x"]) or s).batch(10)
@@ -641,7 +672,7 @@ def test_stats_and_repr():
     loader = numbers(10).batch(4).loader(mode="inline")
     items = iter(loader)
     next(items)
-    said = {"delivered": 4, "substituted": [], "epoch": 0, "position": 4, "samples": 10, "bottleneck": "not known before the second item"}
+    said = {"delivered": 4, "substituted": [], "epoch": 0, "position": 4, "samples": 10, "bottleneck": "not known before the second batch, or the second chunk of tiny samples"}
     assert said.items() <= loader.stats().items()
     assert repr(loader) == "Loader(inline, epoch 0, position 4)"
     assert repr(numbers(4).loader(workers=3, rank=1, world_size=2)) == "Loader(3 thread workers, rank 1 of 2, epoch 0, position 0)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -245,7 +244,7 @@ def _follow(value: Any, names: Mapping[str, str]) -> Any:
             meta["views"] = tuple(names.get(v, v) for v in meta.get("views", ("image1", "image2")))
         if meta.get("frame") in names:
             meta["frame"] = names[meta["frame"]]
-        return replace(value, meta=meta)
+        return value.like(meta)
     return value
 
 

@@ -129,31 +129,34 @@ class Loader:
             pairs = (pair for part in parts for pair in part)
             parts = ((pair,) for pair in fed(pairs, self._moved, self._lane, self._engine.ready))
         times, clock = self._times, time.perf_counter
-        came = None
+        came, item = None, None
         try:
             self._left = self.walk.left(state)
             asked = clock()
             for part in parts:
+                one.check()
                 came = clock()
                 before = self._delivered
                 times.came(came - asked)
                 self._resume = False
                 for item, place in part:
+                    if one.ended:  # by another thread, or within what made the item: the loader may stand elsewhere by now
+                        one.check()
                     self._at = state, place
                     self._given += 1
                     self._delivered += item.count
                     if item.broken:
                         self._substituted += item.broken
                     yield item.value
-                    if one.ended:
-                        one.check()
-                asked = clock()
+                    asked = clock()
+                one.check()
                 times.went(asked - came, self._delivered - before)
                 came = None
+            one.check()
             self._stand(self.walk.next_epoch(state))
         finally:
-            if came is not None and not one.ended:
-                times.went(clock() - came, self._delivered - before)
+            if came is not None and item is not None and asked > came and not one.ended:  # a loop that stopped within a chunk
+                times.went(asked - came, self._delivered - before - item.count)
             one.release()
 
     def _check_rank(self) -> None:
@@ -215,7 +218,8 @@ class Loader:
         """What was delivered since the loader was made, every broken sample that was replaced, and who waited for whom.
 
         first_s          seconds until the first item, which waits for the workers to start; it counts in nothing else here
-        waited_s, used_s the loop's seconds until an item was there, and between items; waiting is the first's share of both
+        waited_s, used_s the loop's seconds until an item was there, and between items; waiting is the first's share of both. Tiny samples
+                         come in chunks of up to 64, whose times are counted once the loop is through with one, the first one's not
         rate, headspace   samples a second as it went, and as it would go if data cost no time
         stages           seconds of all workers by stage, the most expensive first ({} where workers are processes); "decode" is
                          what "decode+apply" spends on decoding

@@ -50,7 +50,7 @@ def summary(times: Times, stages: dict[str, float], workers: int) -> dict[str, A
 def _bottleneck(found: dict[str, Any]) -> str:
     """In words."""
     if not found["rate"]:
-        return "not known before the second item"
+        return "not known before the second batch, or the second chunk of tiny samples"
     waiting = found["waiting"]
     if waiting < _FED:
         return f"the training loop: it waits for data {waiting:.0%} of its time"
