@@ -26,7 +26,7 @@ FLOORS = [
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 # Within a floor, who may import whom; and the few lazy imports that point up.
 SIDEWAYS = {
-    ("key", "errors"), ("order", "key"), ("planes", "optional"), ("urls", "errors"), ("cluster", "errors"), ("shards", "remote"), ("encoded", "field"), ("batch", "tensors"), ("shards", "field"), ("files", "shards"),
+    ("key", "errors"), ("order", "key"), ("planes", "optional"), ("urls", "errors"), ("cluster", "errors"), ("compiled", "meter"), ("shards", "remote"), ("encoded", "field"), ("batch", "tensors"), ("shards", "field"), ("files", "shards"),
     ("encoded", "files"), ("files", "table"), ("plan", "source"),  ("sharded", "source"), ("rewrite", "survey"), ("describe", "survey"),
     ("__main__", "datasets"), ("__main__", "cache_commands"), ("__main__", "doctor"), ("__main__", "look_commands"),
 }  # fmt: skip

@@ -109,17 +109,18 @@ def _shown(stage: Stage) -> str:
 
 
 def _seconds_a_sample(stage: Stage, seconds: float) -> tuple[float, float]:
-    """Of all that is done for a sample up to this stage, and of reading in it."""
+    """Of all that is done for a sample up to this stage, and of reading in it; what is compiled meanwhile is no sample's."""
     node, meter = compile(stage), Meter()
     make = meter.watch(node.make)
     step = 1 if node.batched else CHUNK
     node.make(0, np.arange(min(step, node.length)))  # what is made once is no sample's
-    count, at, began = 0, 0, time.perf_counter()
-    while at < node.length and time.perf_counter() - began < seconds:
+    count, at, took, began = 0, 0, 0.0, time.perf_counter()
+    while at < node.length and took < seconds:
         items = make(0, np.arange(at, min(at + step, node.length)))
         count += sum(item.count for item in items if item is not None)
         at += step
-    return (time.perf_counter() - began) / max(1, count), meter.seconds.get("read", 0.0) / max(1, count)
+        took = time.perf_counter() - began - meter.seconds.get("compile", 0.0)
+    return took / max(1, count), meter.seconds.get("read", 0.0) / max(1, count)
 
 
 def _advice(plan: Stage, stages: list[StageTime], mode: str) -> Iterator[str]:

@@ -20,6 +20,7 @@ from vdata.batch import Batch
 from vdata.compiled.floats import normalised
 from vdata.errors import PlanError
 from vdata.key import Key
+from vdata.meter import Meter, spent
 from vdata.tensors import BoundingBoxes, Image, Label, Mask, Video
 from vdata.transforms import _floats, _whole
 
@@ -288,3 +289,41 @@ if ended == (0, 0):
 sys.exit(ended[1] != 0 or ended == (0, 0))
 """
     subprocess.run([sys.executable, "-c", code, str(after)], check=True, timeout=60, env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)})
+
+
+def test_compiling_counts_as_compiling_and_not_as_the_stage_that_waited_for_it(monkeypatch):
+    monkeypatch.setattr(compiled, "_keeps", False)
+    monkeypatch.setattr(compiled, "_all", [])
+
+    @compiled.loop
+    def doubled(numbers):
+        for i in range(len(numbers)):
+            numbers[i] *= 2
+
+    def stage():
+        with spent("stage"):
+            doubled(numbers)
+
+    numbers, meter = np.ones(3), Meter()
+    meter.watch(stage)()
+    assert numbers.tolist() == [2, 2, 2] and meter.seconds["compile"] > 10 * meter.seconds["stage"]
+    meter.seconds.clear()
+    meter.watch(stage)()
+    assert set(meter.seconds) == {"stage"}
+
+
+def test_a_call_that_it_is_not_for_raises_and_leaves_the_others_as_they_are(monkeypatch):
+    monkeypatch.setattr(compiled, "_keeps", False)
+    others = list(compiled._all)
+    monkeypatch.setattr(compiled, "_all", others)
+
+    @compiled.loop
+    def doubled(numbers):
+        for i in range(len(numbers)):
+            numbers[i] *= 2
+
+    doubled(np.ones(3))
+    kept = [(other, other._compiled) for other in others]
+    with pytest.raises(compiled.numba().core.errors.NumbaError):
+        doubled("no numbers")
+    assert all(other._compiled is was for other, was in kept)

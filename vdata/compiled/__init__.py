@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from vdata.meter import spent
+
 _building = threading.RLock()
 _busy = 0  # how deep in it a thread is
 _shut = False
@@ -48,7 +50,7 @@ os.register_at_fork(after_in_child=_forked)
 def numba() -> Any:
     """The module; None where it is not installed, cannot be loaded, or is told not to compile."""
     try:
-        with _alone():
+        with _alone(), spent("compile"):
             import numba as module
     except Exception:  # one that does not fit numpy or Python raises what it likes
         return None
@@ -86,7 +88,7 @@ class Loop:
         if kinds in self._known:
             self._compiled(*arguments)
             return
-        with _alone():
+        with _alone(), spent("compile"):
             self._first(arguments)
             self._known.add(kinds)
 

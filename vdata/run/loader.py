@@ -222,7 +222,7 @@ class Loader:
                          come in chunks of up to 64, whose times are counted once the loop is through with one, the first one's not
         rate, headspace   samples a second as it went, and as it would go if data cost no time
         stages           seconds of all workers by stage, the most expensive first ({} where workers are processes); "decode" is
-                         what "decode+apply" spends on decoding
+                         what "decode+apply" spends on decoding, "compile" on a compiled loop's first call
         busy             the share of the workers' time that was work
         traffic          of sources far away: requests, bytes that came, bytes of reads that the cache answered, for whatever loader of
                          this process; 0 where workers are processes
