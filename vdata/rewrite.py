@@ -5,7 +5,7 @@
     sink_deal          a rank's share is taken before its samples are made, not after
     fuse_decode_crop   a decode under a transform that needs only a window decodes only that window
     hold_floats_back   pictures stay bytes until they are in the batch, where they become floats once
-    keep_interleaved   pictures become planes while they are written into the batch, not before
+    hand_to_batch      pictures lie in memory as it is best for the batch that they are written into
     batch_first        small pictures of one size are transformed as a batch, with a key each
 """
 
@@ -50,7 +50,7 @@ class DecodeApply(Apply):
     """A decode and the transforms over it, run as one: the first transform's window is all that is decoded."""
 
     decode: Any = None  # the Decode
-    interleaved: bool = False  # pictures may be handed on as they lie in the decoder's memory
+    collated: bool = False  # its pictures go into a batch at once: they may lie as the decoder left them, or where the batch will
     decoded = False
 
     @property
@@ -94,7 +94,7 @@ def optimise(plan: Stage, scan: Scan, *, decode: bool = True, fuse: bool = True)
     placed, pending = place_decode(bind(fill_in_filters(plan, scan)))
     if pending is not None and (decode or pending.on_error == "skip"):
         placed = replace(pending, source=placed, keep=not decode)
-    for rule in (sink_deal, hold_floats_back, fuse_decode_crop, keep_interleaved, batch_first) if fuse else ():
+    for rule in (sink_deal, hold_floats_back, fuse_decode_crop, hand_to_batch, batch_first) if fuse else ():
         placed = transform(placed, rule)
     return placed
 
@@ -242,12 +242,12 @@ def hold_floats_back(stage: Stage) -> Stage:
     return stage
 
 
-def keep_interleaved(stage: Stage) -> Stage:
-    """A batch of pictures that are only moved about after their windows: interleaved until they are written into it."""
+def hand_to_batch(stage: Stage) -> Stage:
+    """A batch of pictures that are only moved about after their windows: how they lie until then is nobody's concern."""
     if type(stage) is not Batch or not isinstance(stage.source, DecodeApply) or stage.collate_fn is not None:
         return stage
     below = stage.source
-    return replace(stage, source=replace(below, interleaved=True)) if all(t.exact for t in below.transform.transforms[1:]) else stage
+    return replace(stage, source=replace(below, collated=True)) if all(t.exact for t in below.transform.transforms[1:]) else stage
 
 
 def behind_copy(stage: Stage, which: str) -> tuple[Stage, tuple[Stage, ...]]:

@@ -38,7 +38,7 @@ def by_torch(x, new, antialias):
 
 
 def by_loop(x, new, antialias, shown=None):
-    return torch.from_numpy(resized([x.numpy()], new, shown or new, antialias)[0])
+    return resized([x], new, shown or new, antialias)[0]
 
 
 def bytes_of(rng, *shape):
@@ -244,7 +244,7 @@ def test_one_call_after_the_first_waits_for_no_compiler():
     """Of one picture and of several: numba tells arrays apart by how they lie, and one row lies in two ways."""
     by_loop(bytes_of(np.random.default_rng(0), 1, 64, 64), (48, 48), True)
     known = set(resize_planes._known)
-    resized([np.zeros((3, 64, 64), np.uint8)] * 3, (48, 48), (48, 48), False)
+    resized([torch.zeros(3, 64, 64, dtype=torch.uint8)] * 3, (48, 48), (48, 48), False)
     assert resize_planes._known == known
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from vdata.compiled import loop
 from vdata.compiled._instructions import Instruction, carray, pointer
@@ -112,24 +113,28 @@ weighed: Any = Instruction(_weigh)
 
 
 def resized(
-    pictures: Sequence[np.ndarray], new: tuple[int, int], shown: tuple[int, int], averages: bool, mirrored: Sequence[bool] | None = None
-) -> list[np.ndarray]:  # fmt: skip
+    pictures: Sequence[Tensor], new: tuple[int, int], shown: tuple[int, int], averages: bool,
+    mirrored: Sequence[bool] | None = None, outs: Sequence[Tensor | None] | None = None,
+) -> list[Tensor]:  # fmt: skip
     """uint8 [planes, *shown]: the first rows and columns of each of these pictures uint8 [planes, h, w] at another size, all of which
-    `fit`, and whose pixels in a row lie side by side. Those that are `mirrored`, left for right, must have another width before."""
-    outs = [np.empty((len(x), *shown), np.uint8) for x in pictures]
-    about = [
-        (x.__array_interface__["data"][0], *x.strides[:2], *x.shape, _pairs(x.shape[1], new[0], averages), _pairs(x.shape[2], new[1], averages), out.__array_interface__["data"][0], turned)
-        for x, out, turned in zip(pictures, outs, mirrored or [False] * len(outs), strict=True)
-    ]  # fmt: skip
+    `fit`, and whose pixels in a row lie side by side; in `outs`, contiguous, where there are any. Those that are `mirrored`, left for
+    right, must have another width before."""
+    made = [x.new_empty((x.shape[0], *shown)) if out is None else out for x, out in zip(pictures, outs or [None] * len(pictures), strict=True)]
+    about = []
+    for x, out, turned in zip(pictures, made, mirrored or [False] * len(made), strict=True):
+        count, high, wide = x.shape
+        apart, row, _ = x.stride()
+        about.append((x.data_ptr(), apart, row, count, high, wide, _pairs(high, new[0], averages), _pairs(wide, new[1], averages), out.data_ptr(), turned))
     resize_planes(np.array(about, np.int64).reshape(-1, 10), *new, *shown, averages)
-    return outs
+    return made
 
 
 def fit(old: tuple[int, int], new: tuple[int, int], shown: tuple[int, int], averages: bool) -> bool:
     """Whether the loop can do it: not for a few rows or columns, nor for nearly none of very many."""
     if min(*old, shown[1]) < AT_ONCE or shown[0] < 1:
         return False
-    return all(o == n or o >= 2 * _pairs(o, n, averages) for o, n in zip(old, new, strict=True))
+    (high, wide), (new_high, new_wide) = old, new
+    return (high == new_high or high >= 2 * _pairs(high, new_high, averages)) and (wide == new_wide or wide >= 2 * _pairs(wide, new_wide, averages))
 
 
 def _pairs(old: int, new: int, averages: bool) -> int:

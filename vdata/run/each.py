@@ -15,6 +15,7 @@ from vdata.errors import DataError, PlanError
 from vdata.key import Key
 from vdata.rewrite import DecodeApply
 from vdata.run.window import decode_and_apply
+from vdata.slabs import Slabs
 from vdata.tensors import Flow, TypedTensor
 
 
@@ -150,7 +151,7 @@ def windowed(stage: DecodeApply, item: Item) -> Any:
     if not _has_windows(item.value):
         return applied(stage, item.to(opened(stage.decode, item)))
     with noted(stage, item):
-        return decode_and_apply(stage.transform, [item.value], stage_key(stage, item), stage.decode, stage.interleaved)[0]
+        return decode_and_apply(stage.transform, [item.value], stage_key(stage, item), stage.decode, stage.collated)[0]
 
 
 def _has_windows(value: Any) -> bool:
@@ -158,14 +159,15 @@ def _has_windows(value: Any) -> bool:
     return isinstance(value, dict) and not isinstance(value, Batch) and not any(isinstance(v, (Mapping, list, tuple)) for v in value.values())
 
 
-def all_applied(stage: plan.Apply, items: Sequence[Item | None]) -> list[Item | None]:
-    """Samples under the stage's transforms, drawn for together; each gets what it would get alone."""
+def all_applied(stage: plan.Apply, items: Sequence[Item | None], slabs: Slabs | None = None) -> list[Item | None]:
+    """Samples under the stage's transforms, drawn for together; each gets what it would get alone. Pictures of one size, all of which go
+    into one batch, may lie there already, in one of `slabs`."""
     here = [i for i in items if i is not None]
     one = windowed if isinstance(stage, DecodeApply) else applied
     flat = not isinstance(stage, DecodeApply) or all(_has_windows(i.value) for i in here)
     if len(here) > 1 and flat and all(i.count == 1 and not isinstance(i.value, Batch) for i in here):
         try:
-            moved = iter(_together(stage, here))
+            moved = iter(_together(stage, here, slabs))
             return [None if i is None else i.to(next(moved)) for i in items]
         except Exception as error:  # done again one by one, so that it is raised for the sample that it is of
             alone = [None if i is None else i.to(one(stage, i)) for i in items]  # type: ignore[arg-type]
@@ -180,10 +182,10 @@ def only_together(stage: plan.Apply, error: Exception) -> None:
     warnings.warn(f"{what}: is its draw(key, info) for len(key) samples? They are done one by one, which is slow", RuntimeWarning, stacklevel=2)
 
 
-def _together(stage: plan.Apply, items: Sequence[Item]) -> list[Any]:
+def _together(stage: plan.Apply, items: Sequence[Item], slabs: Slabs | None) -> list[Any]:
     values, key = [i.value for i in items], stage_keys(stage, items)
     if isinstance(stage, DecodeApply):
-        return decode_and_apply(stage.transform, values, key, stage.decode, stage.interleaved)
+        return decode_and_apply(stage.transform, values, key, stage.decode, stage.collated, slabs)
     return stage.transform.on_samples(values, key)
 
 

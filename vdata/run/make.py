@@ -264,7 +264,8 @@ def _decode_apply(stage: DecodeApply, inner: Make) -> Make:
         # A substitute is keyed at the broken sample's own place, so it is decoded first and drawn for afterwards.
         whole, after = _decode(stage.decode, inner), plan.Apply(stage.source, stage.transform, stage.path, stage.seed)
         return lambda e, ps: all_applied(after, whole(e, ps))
-    return lambda e, ps: all_applied(stage, inner(e, ps))
+    slabs = Slabs() if stage.collated else None
+    return lambda e, ps: all_applied(stage, inner(e, ps), slabs)
 
 
 def _skipping(make: Make, stage: plan.Stage) -> Make:

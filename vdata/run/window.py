@@ -7,14 +7,17 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from vdata import codecs
+from vdata.batch import lies_in
 from vdata.encoded import Encoded
 from vdata.errors import DataError
 from vdata.key import Key
 from vdata.meter import spent
 from vdata.plan import Decode
 from vdata.planes import planes
+from vdata.slabs import Slabs
 from vdata.tensors import Image, Label, TypedTensor
 from vdata.transforms import Compose, Geometric, RandomHorizontalFlip
 from vdata.transforms._base import Leaves, Params, ordinal_path
@@ -28,16 +31,18 @@ FEW = 16  # samples at once whose masks or flows are decoded
 _RASTERS = ("Mask", "Flow", "Video", "tensor", "tensors")
 
 
-def decode_and_apply(transform: Compose, samples: Sequence[Mapping[str, Any]], key: Key, decode: Decode, interleaved: bool = False) -> list[Any]:
+def decode_and_apply(
+    transform: Compose, samples: Sequence[Mapping[str, Any]], key: Key, decode: Decode, collated: bool = False, slabs: Slabs | None = None
+) -> list[Any]:  # fmt: skip
     """Samples decoded and transformed, drawn for together; of each picture only the first transform's window is decoded.
 
     Equal, bit for bit, to decoding everything first (law 4 tests it), but where `decode.scale` asks for fewer pixels. With
-    `interleaved` pictures may lie in memory as [H, W, C].
+    `collated` pictures may lie in memory as [H, W, C], and with `slabs` as the rows of one that will be their batch.
     """
     mode = decode.mode
     if len(samples) > FEW and any(_is_raster(v) for v in samples[0].values()):  # decoded whole before anything is drawn
         parts = [slice(at, at + FEW) for at in range(0, len(samples), FEW)]
-        return [done for part in parts for done in decode_and_apply(transform, samples[part], key[part], decode, interleaved)]
+        return [done for part in parts for done in decode_and_apply(transform, samples[part], key[part], decode, collated)]
     pictures = [{n: _in_field(n, codecs.size, v) for n, v in s.items() if isinstance(v, Encoded) and is_picture(v)} for s in samples]
     # A ghost stands for each picture until its window is known: a size and a type, no memory.
     seen = [
@@ -46,10 +51,25 @@ def decode_and_apply(transform: Compose, samples: Sequence[Mapping[str, Any]], k
     ]
     drawn = transform.draw_each(key.fold(ordinal_path(transform, 0)), seen)
     jobs = [
-        _Job(transform, s, sizes, leaves, params["children"], interleaved)
+        _Job(transform, s, sizes, leaves, params["children"], collated)
         for s, sizes, leaves, params in zip(samples, pictures, seen, drawn, strict=True)
     ]
-    return [done for part in _in_parts(jobs) for done in _done(part, decode)]
+    rooms = _rooms(jobs, slabs) if slabs is not None and decode.mode == "RGB" and not decode.scale else {}
+    out = [done for part in _in_parts(jobs) for done in _done(part, decode)]
+    for name, room in rooms.items():
+        if isinstance(out[0], dict) and isinstance(first := out[0].get(name), Image):
+            lies_in(first, room)
+    return out
+
+
+def _rooms(jobs: Sequence[_Job], slabs: Slabs) -> dict[str, Tensor]:
+    """Memory for the batch of each picture that all samples have and the first transform makes of one size: every job gets its row of it."""
+    size = jobs[0].first.made
+    rooms = {n: slabs.take((len(jobs), 3, *size), torch.uint8) for n in jobs[0].windows if all(n in job.windows for job in jobs)} if size else {}
+    for name, room in rooms.items():
+        for job, row in zip(jobs, room.unbind(0), strict=True):
+            job.rows[name] = row
+    return rooms
 
 
 def is_picture(value: Encoded) -> bool:
@@ -66,14 +86,15 @@ class _Job:
     """One sample: its pictures still encoded, with the window of each that is needed."""
 
     def __init__(
-        self, transform: Compose, sample: Mapping[str, Any], sizes: Mapping[str, tuple[int, int]], leaves: Leaves, params: list[Params], interleaved: bool
+        self, transform: Compose, sample: Mapping[str, Any], sizes: Mapping[str, tuple[int, int]], leaves: Leaves, params: list[Params], collated: bool
     ):  # fmt: skip
         first = transform.transforms[0]
         assert isinstance(first, Geometric)
         self.transform, self.first, self.params, self.leaves = transform, first, params, leaves
         self.windows = {n: first.window(params[0], size) for n, size in sizes.items()}
         self.encoded = {n: sample[n] for n in sizes}
-        self.sizes, self.interleaved = sizes, interleaved
+        self.sizes, self.collated = sizes, collated
+        self.rows: dict[str, Tensor] = {}  # where its pictures will lie in the batch
         self.turn = self._turn()
         self.begun = 1  # transforms that are done once its windows are
         self.pixels = sum(h * w if (cut := self.windows[n]) is None else cut[2] * cut[3] for n, (h, w) in sizes.items())
@@ -101,7 +122,7 @@ class _Job:
         out: Leaves = {}
         for name, value in leaves.items():
             if name in done:
-                out[name] = done[name] if self.interleaved else _contiguous(done[name])
+                out[name] = done[name] if self.collated else _contiguous(done[name])
             elif name in others:
                 leaf = decoded.get(name, value)
                 moved = self.first.move(leaf if self.transform.reduced else _contiguous(leaf), name, placed, leaves)
@@ -132,8 +153,8 @@ def _done(jobs: list[_Job], decode: Decode) -> Iterator[Any]:
         pixels = iter(_decoded(wanted, decode.mode))
     decoded = [{name: next(pixels) for name in job.encoded if name not in made} for job, made in zip(jobs, done, strict=True)]
     cut = [(i, n) for i, own in enumerate(decoded) for n in own if jobs[i].windows[n] is not None]
-    turned = [bool(jobs[i].turn) for i, _ in cut]
-    moved = jobs[0].first.after_windows([decoded[i].pop(n) for i, n in cut], [jobs[i].params[0] for i, _ in cut], turned)
+    leaves, params, turned = [decoded[i].pop(n) for i, n in cut], [jobs[i].params[0] for i, _ in cut], [bool(jobs[i].turn) for i, _ in cut]
+    moved = jobs[0].first.after_windows(leaves, params, turned, [jobs[i].rows.get(n) for i, n in cut])
     for (i, name), leaf in zip(cut, moved, strict=True):
         done[i][name] = leaf
         jobs[i].begun += jobs[i].turn is not None

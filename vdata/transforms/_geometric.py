@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from vdata.batch import Batch, Ragged, collate
 from vdata.errors import NoKernelError
@@ -68,9 +69,16 @@ class Geometric(Transform):
         """What is left to do to a raster leaf already cut to `window`."""
         return leaf
 
-    def after_windows(self, leaves: Sequence[TypedTensor], params: Sequence[Params], turned: Sequence[bool]) -> list[TypedTensor]:
-        """`after_window` of leaves with a row of params each, and then some, `turned`, mirrored left for right: what takes fewer calls together
-        overrides it."""
+    @property
+    def made(self) -> tuple[int, int] | None:
+        """(height, width) of what `after_windows` makes, whatever it is given; None where that depends."""
+        return None
+
+    def after_windows(
+        self, leaves: Sequence[TypedTensor], params: Sequence[Params], turned: Sequence[bool], rows: Sequence[Tensor | None]
+    ) -> list[TypedTensor]:  # fmt: skip
+        """`after_window` of leaves with a row of params each, and then some, `turned`, mirrored left for right. What takes fewer calls
+        together overrides it, and may write into `rows`, memory of the size that it always `made`."""
         done = [self.after_window(leaf, own) for leaf, own in zip(leaves, params, strict=True)]
         return [leaf.like(mirrored(leaf.plain())) if turn else leaf for leaf, turn in zip(done, turned, strict=True)]
 

@@ -182,39 +182,53 @@ def resize_beginning(x: Tensor, new: tuple[int, int], shown: tuple[int, int], in
 
 
 def resize_each(
-    pictures: Sequence[Tensor], new: tuple[int, int], interpolation: Any, antialias: bool | None, turned: Sequence[bool] | None = None
+    pictures: Sequence[Tensor], new: tuple[int, int], interpolation: Any, antialias: bool | None,
+    turned: Sequence[bool] | None = None, rows: Sequence[Tensor | None] | None = None,
 ) -> list[Tensor]:  # fmt: skip
     """`resize_pixels` of pictures, each of its own size: in one call where the loop can do it. Those that are `turned` are mirrored then,
-    left for right: by the loop for nothing."""
+    left for right: by the loop for nothing. Results of the kind of one of `rows`, contiguous and of the new size, are written into it."""
     mode, antialias = tensor_mode(interpolation, antialias), bool(antialias)
     turned = [False] * len(pictures) if turned is None else turned
+    pairs = zip(pictures, [None] * len(pictures) if rows is None else rows, strict=True)
+    rows = [None if row is None or row.dtype != x.dtype or row.shape[:-2] != x.shape[:-2] else row for x, row in pairs]
     quick = [i for i, x in enumerate(pictures) if _loop_can(x, new, new, mode, antialias)]
     free = [turned[i] and pictures[i].shape[-1] != new[1] for i in quick]
-    found = dict(zip(quick, _by_loop([pictures[i] for i in quick], new, new, antialias, free), strict=True)) if quick else {}
+    outs = [None if turned[i] and not there else rows[i] for i, there in zip(quick, free, strict=True)]
+    found = dict(zip(quick, _by_loop([pictures[i] for i in quick], new, new, antialias, free, outs), strict=True)) if quick else {}
     left = set(itertools.compress(range(len(pictures)), turned)).difference(itertools.compress(quick, free))
-    out = [found[i] if i in found else _by_torch(x, new, mode, antialias) for i, x in enumerate(pictures)]
-    return [mirrored(x) if i in left else x for i, x in enumerate(out)] if left else out
+    made = []
+    for i, (x, row) in enumerate(zip(pictures, rows, strict=True)):
+        out = found[i] if i in found else _by_torch(x, new, mode, antialias)
+        out = mirrored(out) if i in left else out
+        made.append(out if row is None or out is row else row.copy_(out))
+    return made
 
 
 def _loop_can(x: Tensor, new: tuple[int, int], shown: tuple[int, int], mode: InterpolationMode, antialias: bool) -> bool:
     """Whether the compiled loop does it, as torch's byte kernel would: of plain memory in which pixels lie side by side."""
-    if x.dtype != torch.uint8 or mode is not BILINEAR or x.device.type != "cpu" or x.stride(-1) != 1 or _capability() not in ("AVX2", "AVX512"):
+    if type(x) is not Tensor or mode is not BILINEAR or x.dtype != torch.uint8 or not x.is_cpu or x.is_neg() or x.stride(-1) != 1:
         return False
-    if type(x) is not Tensor or x.is_neg() or torch._C._is_tracing() or x.shape[-2:] == new or not x.numel():
+    if torch._C._is_tracing() or _capability() not in ("AVX2", "AVX512"):
         return False
-    return compiled.fit((x.shape[-2], x.shape[-1]), new, shown, antialias) and _loop.ready(x.numel(), lambda: None)
+    old, count = (x.shape[-2], x.shape[-1]), x.numel()
+    return count > 0 and old != new and compiled.fit(old, new, shown, antialias) and _loop.ready(count, _nothing)
+
+
+def _nothing() -> None:
+    """What the loop is compiled with."""
 
 
 def _by_loop(
-    pictures: Sequence[Tensor], new: tuple[int, int], shown: tuple[int, int], antialias: bool, turned: Sequence[bool] | None = None
+    pictures: Sequence[Tensor], new: tuple[int, int], shown: tuple[int, int], antialias: bool,
+    turned: Sequence[bool] | None = None, rows: Sequence[Tensor | None] | None = None,
 ) -> list[Tensor]:  # fmt: skip
-    planes = [x.reshape(-1, *x.shape[-2:]).numpy() for x in pictures]
-    outs = compiled.resized(planes, new, shown, antialias, turned)
-    return [torch.from_numpy(out).reshape(*x.shape[:-2], *shown) for out, x in zip(outs, pictures, strict=True)]
+    planes = [x if x.ndim == 3 else x.reshape(-1, *x.shape[-2:]) for x in pictures]
+    outs = compiled.resized(planes, new, shown, antialias, turned, rows)
+    return [out if x.ndim == 3 else out.reshape(*x.shape[:-2], *shown) for out, x in zip(outs, pictures, strict=True)]
 
 
 _capability = lru_cache(None)(torch.backends.cpu.get_cpu_capability)
-_loop = Beside(lambda _: compiled.resized([np.zeros((1, 64, 64), np.uint8)], (48, 48), (48, 48), True))
+_loop = Beside(lambda _: compiled.resized([torch.zeros(1, 64, 64, dtype=torch.uint8)], (48, 48), (48, 48), True))
 
 
 def _interpolated(x: Tensor, new: tuple[int, int], mode: InterpolationMode, antialias: bool) -> Tensor:

@@ -138,17 +138,23 @@ class RandomResizedCrop(Geometric):
     def place(self, params: Params, size: tuple[int, int]) -> dict[str, Any]:
         return {**params, "size": self.size, "interpolation": self.interpolation, "antialias": self.antialias}
 
+    @property
+    def made(self) -> tuple[int, int]:
+        return self.size
+
     def window(self, params: Params, size: tuple[int, int]) -> tuple[int, int, int, int]:
         return params["top"], params["left"], params["height"], params["width"]
 
     def after_window(self, leaf: TypedTensor, params: Params) -> TypedTensor:
         return resize(leaf, self.size, self.interpolation, antialias=self.antialias)
 
-    def after_windows(self, leaves: Sequence[TypedTensor], params: Sequence[Params], turned: Sequence[bool]) -> list[TypedTensor]:
+    def after_windows(
+        self, leaves: Sequence[TypedTensor], params: Sequence[Params], turned: Sequence[bool], rows: Sequence[Tensor | None]
+    ) -> list[TypedTensor]:  # fmt: skip
         own_way = type(self).after_window is not RandomResizedCrop.after_window
         if own_way or not all(isinstance(leaf, Image) for leaf in leaves):
-            return super().after_windows(leaves, params, turned)
-        news = resize_each([leaf.plain() for leaf in leaves], self.size, self.interpolation, self.antialias, turned)
+            return super().after_windows(leaves, params, turned, rows)
+        news = resize_each([leaf.plain() for leaf in leaves], self.size, self.interpolation, self.antialias, turned, rows)
         return [leaf.like(new) for leaf, new in zip(leaves, news, strict=True)]
 
     def reduction(self, params: Params, size: tuple[int, int]) -> Reduction | None:
