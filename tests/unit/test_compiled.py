@@ -14,10 +14,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import vdata
+from tests.unit.guarded import guarded
 from vdata import compiled
 from vdata import transforms as T
 from vdata.batch import Batch
 from vdata.compiled.floats import normalised
+from vdata.compiled.whole import moved_whole
 from vdata.errors import PlanError
 from vdata.key import Key
 from vdata.meter import Meter, spent
@@ -327,3 +329,24 @@ def test_a_call_that_it_is_not_for_raises_and_leaves_the_others_as_they_are(monk
     with pytest.raises(compiled.numba().core.errors.NumbaError):
         doubled("no numbers")
     assert all(other._compiled is was for other, was in kept)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.int32, np.int64])
+def test_whole_pixels_are_moved_within_their_arrays_alone(kind):
+    rng = np.random.default_rng(kind().itemsize)
+    for _ in range(150):
+        (high, wide), (tall, across) = rng.integers(1, 40, 2).tolist(), rng.integers(1, 40, 2).tolist()
+        x, fill = rng.integers(-100, 100, (2, 3, high, wide)).astype(kind), rng.integers(-100, 100, 3).astype(kind)
+        signs, shifts = rng.choice([-1, 1], (2, 2)), rng.integers(-10, 30, (2, 2))
+        source, out = guarded(x.tobytes()).view(kind), guarded(bytes(2 * 3 * tall * across * kind().itemsize)).view(kind)
+        down, right = (np.stack([signs[axis], shifts[axis]])[None].astype(np.int64) for axis in (0, 1))
+        moved_whole(source, out, fill, 2, 3, high, wide, down, np.array([tall]), right, np.array([across]))
+        want = np.broadcast_to(fill[:, None, None], (2, 3, tall, across)).copy()
+        for r in range(2):
+            for i in range(high):
+                for j in range(wide):
+                    # continuous coordinates: a pixel of a mirrored axis ends where the place before it begins
+                    to = [n + shift if sign > 0 else shift - 1 - n for n, sign, shift in zip((i, j), signs[:, r], shifts[:, r], strict=True)]
+                    if 0 <= to[0] < tall and 0 <= to[1] < across:
+                        want[r, :, to[0], to[1]] = x[r, :, i, j]
+        assert np.array_equal(out.reshape(want.shape), want)
