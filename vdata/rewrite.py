@@ -265,8 +265,8 @@ def behind_copy(stage: Stage, which: str) -> tuple[Stage, tuple[Stage, ...]]:
 
 def batch_first(stage: Stage) -> Stage:
     """A batch of samples under transforms that give each sample in a batch exactly what it gets alone."""
-    if type(stage) is not Batch or not isinstance(stage.source, Apply) or stage.collate_fn is not None:
-        return stage
+    if type(stage) is not Batch or not isinstance(stage.source, Apply) or stage.collate_fn is not None or stage.access != "dense":
+        return stage  # a stream's samples are made one by one
     below = stage.source
     if not below.transform.exact or below.transform.passthrough or (isinstance(below, DecodeApply) and below.on_error == "skip"):
         return stage

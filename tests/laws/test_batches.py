@@ -128,6 +128,44 @@ def test_optimised_and_plain_pipes_deliver_the_same(name, order):
     alike(pipe)
 
 
+STREAMS = {
+    "filtered": lambda pipe: pipe.filter(is_even),
+    "flat": lambda pipe: pipe.flat_map(lambda sample: [sample, sample]),
+    "unbatched": lambda pipe: pipe.filter(is_even).batch(3).unbatch(),
+    "generated": lambda pipe: vdata.from_iterable(Generated(list(pipe))),
+    "shuffled": lambda pipe: pipe.flat_map(lambda sample: [sample, sample]).shuffle(buffer_size=5),
+}
+
+
+class Generated:
+    """Samples that come one after the other, as often as they are asked for."""
+
+    def __init__(self, samples):
+        self.samples = samples
+
+    def __iter__(self):
+        yield from self.samples
+
+
+def is_even(sample):
+    return int(sample["number"]) % 2 == 0
+
+
+@pytest.mark.parametrize("how", [{"mode": "inline"}, {"workers": 2}])
+@pytest.mark.parametrize("steps", [AUGMENT, (T.CenterCrop(18),), (*AUGMENT, *FLOATS), (T.RandomResizedCrop(20), T.RandomHorizontalFlip()), (T.RandomResizedCrop(20), *FLOATS)], ids=repr)
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("order", ORDERS)
+def test_streams_are_transformed_too(name, steps, how, order):
+    """A pipe without an index is made sample by sample: what is only for plans with one must leave it alone."""
+    pipe = STREAMS[name](read(Computed("numbered", 24, lambda i: {"image": encoded(i) if i % 3 else encoded(i, "JPEG"), "number": i})))
+    ordered = {
+        "apply, batch": lambda: pipe.apply(*steps).batch(4), "batch, apply": lambda: pipe.batch(4).apply(*steps), "two applies": lambda: pipe.apply(steps[0]).apply(*steps[1:] or steps).batch(4),
+    }[order]()  # fmt: skip
+    assert ordered.plan.access == "stream"
+    fast = alike(ordered, **how)
+    assert fast and all(batch["image"].shape[-1] == batch["image"].shape[-2] < 24 for batch in fast)
+
+
 @pytest.mark.parametrize("name", ["png", "tensors", "scene"])
 def test_over_threads_ranks_and_epochs(name):
     pipe = pipe_of(name).shuffle(1).apply(*AUGMENT, *FLOATS).batch(6)

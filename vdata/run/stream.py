@@ -44,7 +44,7 @@ def follow(stage: plan.Stage, engine: Inline, epoch: int, cursor: Cursor) -> Fee
             return _filter(stage, follow(source, engine, epoch, cursor))
         case plan.FlatMap() | plan.Unbatch():
             return _flat(stage, engine, epoch, cursor)
-        case plan.Batch():
+        case plan.Batch() if type(stage) is plan.Batch:  # one that does more than batch is for plans with an index
             return _batches(stage, follow(stage.source, engine, epoch, cursor))
         case plan.Enumerate(source, start):
             inner, count = cursor or (None, 0)
