@@ -220,6 +220,29 @@ def test_a_cache_lives_with_its_pipe():
     assert sorted(made) == [0, 1, 2, 3]
 
 
+def test_cached_batches_are_those_of_their_rank_and_of_where_an_epoch_goes_on():
+    def pipe_of():
+        return read(Computed("numbers", 12, lambda i: {"x": i})).batch(3)
+
+    def xs(loader):
+        return [batch["x"].tolist() for batch in loader]
+
+    cached, plain = pipe_of().cache(), pipe_of()
+    first = cached.loader(mode="inline")
+    items = iter(first)
+    next(items)
+    state = first.state_dict()
+    del items
+    for pipe in (cached, pipe_of().cache()):  # with batches kept already, and with none
+        loader = pipe.loader(workers=2)
+        loader.load_state_dict(state)
+        assert xs(loader) == [[3, 4, 5], [6, 7, 8], [9, 10, 11]]
+        assert xs(loader) == xs(plain) == xs(loader)
+        for rank in range(2):
+            assert xs(pipe.loader(mode="inline", rank=rank, world_size=2)) == xs(plain.loader(mode="inline", rank=rank, world_size=2))
+
+
+
 def test_a_cache_of_batches_gives_batches_and_reports_a_substitute_once():
     pipe = pictures(4, broken={1}).decode(on_error="skip").batch(2).cache()
     loader = pipe.loader(workers=0)

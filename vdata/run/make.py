@@ -100,7 +100,7 @@ def _unmeasured(stage: plan.Stage) -> Make:
         case DecodeApply():
             return _decode_apply(stage, _make(stage.source))
         case plan.Cache(source):
-            return stage.store.over(_make(source))
+            return stage.store.over(_make(source), tuple(s for s in plan.chain(source) if isinstance(s, plan.Deal)))
         case plan.Batch():
             return _batch(stage)
     inner = _make(stage.source)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from vdata import plan
 from vdata.batch import Batch, Ragged
 from vdata.run.each import Item
 
@@ -24,26 +25,30 @@ class Store:
     def __init__(self, limit: int | None):
         self.limit = limit
         self._room = math.inf if limit is None else limit
-        self._kept: dict[int, Item] = {}
+        self._kept: dict[tuple[Any, int], Item] = {}  # by who has which share of what lies beneath, and the position
         self._lock = threading.Lock()
 
-    def over(self, make: Make) -> Make:
-        """`make`, each position computed once."""
+    def over(self, make: Make, deals: tuple[plan.Deal, ...]) -> Make:
+        """`make`, each position computed once. `deals` lie beneath it: batches are others for another rank, and in an epoch that goes on
+        from where it was left, of which nothing is kept."""
+        if any(deal.start for deal in deals):
+            return make
+        share = tuple((deal.rank, deal.world, deal.uneven) for deal in deals)
 
         def kept_or_made(epoch: int, positions: np.ndarray) -> list[Item | None]:
-            items = [self._kept.get(p) for p in positions.tolist()]
+            items = [self._kept.get((share, p)) for p in positions.tolist()]
             absent = [n for n, item in enumerate(items) if item is None]
             if absent:
                 for n, item in zip(absent, make(epoch, positions[absent]), strict=True):
                     items[n] = item
                     if item is not None:
-                        self._keep(int(positions[n]), item)
+                        self._keep((share, int(positions[n])), item)
             # A copy, so that nobody can write into what the next epoch will read.
             return [None if i is None else i._replace(at=(epoch, *i.at[1:]), value=copied(i.value)) for i in items]
 
         return kept_or_made
 
-    def _keep(self, position: int, item: Item) -> None:
+    def _keep(self, position: tuple[Any, int], item: Item) -> None:
         size = bytes_of(item.value)
         with self._lock:
             if position not in self._kept and size <= self._room:
