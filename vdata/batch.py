@@ -300,7 +300,8 @@ def lies_in(first: TypedTensor, room: Tensor) -> None:
 def _are_rows(values: list[Tensor], room: Tensor) -> bool:
     """Whether these are all rows of a contiguous tensor, in order. It is alive, so what lies in its memory is a part of it."""
     began, apart = room.data_ptr(), room.stride(0) * room.itemsize
-    return len(values) == len(room) and values[0].shape == room.shape[1:] and all(v.data_ptr() == began + i * apart and v.is_contiguous() for i, v in enumerate(values))
+    alike = len(values) == len(room) and values[0].shape == room.shape[1:] and values[0].dtype == room.dtype
+    return alike and all(v.data_ptr() == began + i * apart and v.is_contiguous() for i, v in enumerate(values))
 
 
 def _fixed(value: Tensor) -> dict[str, Any]:

@@ -116,3 +116,48 @@ def test_rows_of_a_users_own_tensor_are_still_copied(rows_used):
     again = batch_module.collate([{"image": Image(x)} for x in own.plain()])
     again["image"].plain().zero_()
     assert own.plain().any()
+
+
+def test_what_a_users_transform_keeps_is_no_part_of_the_batch(rows_used):
+    kept = []
+
+    class Tap(T.Identity):
+        def apply(self, params, sample):
+            kept.append(sample["image"])
+            return sample
+
+    class Signed(T.Identity):
+        def apply(self, params, sample):
+            return {**sample, "image": Image(sample["image"].plain().view(torch.int8))}
+
+    batch = all_of(several(6).apply(T.RandomResizedCrop(32), Tap()).batch(6))[0]
+    before = [picture.clone() for picture in kept]
+    batch["image"].plain().zero_()
+    assert len(kept) == 6 and all(torch.equal(a, b) for a, b in zip(kept, before, strict=True))
+    signed = several(6).apply(T.RandomResizedCrop(32), Signed()).batch(6)
+    same(all_of(signed), all_of(signed, optimize=False))
+    assert all_of(signed)[0]["image"].dtype == torch.int8
+
+
+class Negative(T.RandomResizedCrop):
+    def moved(self, value, placed, frame):
+        out = super().moved(value, placed, frame)
+        return out.like(255 - out.plain()) if isinstance(out, Image) else out
+
+
+class Sometimes(T.RandomResizedCrop):
+    def chosen(self, params):
+        return False
+
+
+class Named(T.RandomResizedCrop):
+    def apply(self, params, sample):
+        return {**super().apply(params, sample), "extra": 1}
+
+
+@pytest.mark.parametrize("kind", [Negative, Sometimes, Named])
+def test_a_users_way_of_moving_pictures_is_not_passed_over(kind):
+    pipe = several(5).apply(kind((40, 48)))
+    fast, plain = all_of(pipe), all_of(pipe, optimize=False)
+    same(fast, plain)
+    assert not torch.equal(fast[1]["image"], all_of(several(5).apply(T.RandomResizedCrop((40, 48))))[1]["image"]) or "extra" in fast[1]

@@ -617,6 +617,40 @@ def test_what_happens_after_the_last_item_that_was_asked_for_is_not_measured():
     assert loader.stats()["used_s"] < 0.4
 
 
+@pytest.mark.parametrize("ask", [lambda loader: loader.close(), lambda loader: loader.set_epoch(7), lambda loader: iter(loader), lambda loader: loader.load_state_dict(loader.state_dict())])
+def test_a_loader_that_is_at_work_is_not_moved_and_loses_nothing(ask):
+    said = []
+
+    def asking(sample):
+        if sample["x"] == 20:
+            with pytest.raises(PlanError, match="at work on its next item"):
+                ask(loader)
+            said.append(1)
+        return sample
+
+    loader = numbers(60).map(asking).loader(mode="inline")
+    assert xs(loader) == list(range(60)) and said
+    assert loader.epoch == 1 or loader.state_dict()["position"] in (0, 60)
+    begun, over = threading.Event(), threading.Event()
+
+    def waiting(sample):
+        begun.set()
+        over.wait(10)
+        return sample
+
+    loader = numbers(20).map(waiting).loader(workers=1)
+    got = []
+    thread = threading.Thread(target=lambda: got.extend(xs(loader)))
+    thread.start()
+    begun.wait(10)
+    time.sleep(0.05)
+    with pytest.raises(PlanError, match="at work on its next item"):
+        ask(loader)
+    over.set()
+    thread.join(20)
+    assert got == list(range(20))
+
+
 @pytest.mark.parametrize("how", [{"mode": "inline"}, {"workers": 1}])
 @pytest.mark.parametrize("at", [0, 3, 15, 16, 29])
 def test_a_pass_that_is_ended_while_its_batch_is_moved_leaves_the_loader_where_it_was_put(how, at):

@@ -50,7 +50,7 @@ os.register_at_fork(after_in_child=_forked)
 def numba() -> Any:
     """The module; None where it is not installed, cannot be loaded, or is told not to compile."""
     try:
-        with _alone(), spent("compile"):
+        with spent("compile"), _alone():
             import numba as module
     except Exception:  # one that does not fit numpy or Python raises what it likes
         return None
@@ -88,7 +88,7 @@ class Loop:
         if kinds in self._known:
             self._compiled(*arguments)
             return
-        with _alone(), spent("compile"):
+        with spent("compile"), _alone():
             self._first(arguments)
             self._known.add(kinds)
 

@@ -10,6 +10,8 @@ import os
 import time
 import weakref
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import suppress
+from inspect import GEN_RUNNING, getgeneratorstate
 from typing import Any
 
 import torch
@@ -248,9 +250,9 @@ class Loader:
 
     def close(self) -> None:
         """End the iteration under way and its workers. The loader can be iterated again."""
-        live, self._live = self._live, None
-        if live is not None and (one := live()) is not None:
+        if self._live is not None and (one := self._live()) is not None:
             one.end()
+        self._live = None
         self._engine.close()
 
     def __enter__(self) -> Loader:
@@ -281,7 +283,9 @@ class _Pass:
             raise PlanError("this iteration was ended: its loader was closed or iterated again meanwhile; make a second loader for that")
 
     def end(self) -> None:
-        """Stop, and give back what it holds."""
+        """Stop, and give back what it holds. PlanError while it computes: that is in another thread, or this call comes from the pipe's own work."""
+        if self.parts is not None and getgeneratorstate(self.parts) == GEN_RUNNING:
+            raise PlanError("this loader is at work on its next item: close it, move it or iterate it again where it is iterated, between two items")
         self.ended = True
         self.release()
 
@@ -301,7 +305,8 @@ _passes: weakref.WeakSet[_Pass] = weakref.WeakSet()
 def _end_all() -> None:
     """A script that ends in the middle of an epoch: its workers end while there is still a Python to end them."""
     for one in list(_passes):
-        one.end()
+        with suppress(PlanError):  # a thread that is still at work on it dies with the process
+            one.end()
 
 
 def _fit_for_processes(written: plan.Stage, asked: str) -> None:

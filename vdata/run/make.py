@@ -264,7 +264,8 @@ def _decode_apply(stage: DecodeApply, inner: Make) -> Make:
         # A substitute is keyed at the broken sample's own place, so it is decoded first and drawn for afterwards.
         whole, after = _decode(stage.decode, inner), plan.Apply(stage.source, stage.transform, stage.path, stage.seed)
         return lambda e, ps: all_applied(after, whole(e, ps))
-    slabs = Slabs() if stage.collated else None
+    own = all(type(t).__module__.startswith("vdata.") for t in stage.transform.transforms)  # a user's transform may keep what it is given
+    slabs = Slabs() if stage.collated and own else None
     return lambda e, ps: all_applied(stage, inner(e, ps), slabs)
 
 

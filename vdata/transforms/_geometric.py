@@ -44,7 +44,7 @@ class Geometric(Transform):
 
     @property
     def windowed(self) -> bool:
-        return type(self).window is not Geometric.window
+        return type(self).window is not Geometric.window and window_says_all(type(self))
 
     def place(self, params: Params, size: Size) -> dict[str, Any] | None:
         """The op's arguments for a frame of (height, width) under one row of params; None leaves the frame alone.
@@ -194,6 +194,16 @@ class Geometric(Transform):
         placed = self.placements(params, sizes, second_frame({n: v[0] for n, v in leaves.items()}))
         placed = {f: None if a is None else collapsed(a) for f, a in placed.items()}
         return by_rows(leaves, placed, self.moved)
+
+
+def window_says_all(kind: type[Geometric]) -> bool:
+    """Whether a user's class has not changed what happens to pictures without saying so in `window` or `after_window`."""
+    for one in kind.__mro__:
+        if "window" in vars(one) or "after_window" in vars(one) or one.__module__.startswith("vdata."):
+            return True
+        if vars(one).keys() & {"apply", "chosen", "move", "moved", "place", "placements"}:
+            return False
+    return True
 
 
 def only_picture(sample: Leaves) -> str | None:

@@ -19,7 +19,7 @@ from vdata.tensors import TypedTensor
 from vdata.transforms._base import Leaves, Params, Transform, ordinal_path, value
 from vdata.transforms._check import put
 from vdata.transforms._fold import Fold
-from vdata.transforms._geometric import Geometric
+from vdata.transforms._geometric import Geometric, window_says_all
 from vdata.transforms._info import Info
 from vdata.transforms._run import in_turn
 from vdata.transforms._whole import in_rows
@@ -154,7 +154,7 @@ class Compose(Container):
     def reduced(self) -> bool:
         """Whether the first transform says what it makes smaller, from sizes alone."""
         first = self.transforms[0]
-        return not self.fuse and isinstance(first, Geometric) and type(first).reduction is not Geometric.reduction and set(self.needs) <= {"size"}
+        return not self.fuse and isinstance(first, Geometric) and type(first).reduction is not Geometric.reduction and window_says_all(type(first)) and set(self.needs) <= {"size"}
 
     def draw(self, key: Key, info: Info) -> Params:
         return {"children": self.draw_all(key, info)}
